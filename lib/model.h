@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_MODEL_H
+#define LB_MODEL_H 1
+
+/* What a file says: settings, pools, servers
+ * ==========================================
+ *
+ * A model is one file, read, checked and with every default filled in.  It is
+ * also what lbgen reads back from a bridge: the record of an installed pool is
+ * written in the file's own words and goes through the same reader.
+ *
+ * lbgen.yaml(5) describes the keys. */
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "lib/diag.h"
+#include "lib/document.h"
+#include "policies/policy.h"
+
+#define MODEL_MAX_NAME 63       /* Bytes in the name of a pool or server. */
+#define MODEL_MAX_WEIGHT 65535
+#define MODEL_MAX_POOLS 10000
+#define MODEL_MAX_SERVERS 4096  /* In one pool. */
+
+/* Values are those of IPPROTO_*, which is what packets carry. */
+enum protocol {
+    PROTOCOL_TCP = IPPROTO_TCP,
+    PROTOCOL_UDP = IPPROTO_UDP
+};
+
+enum connections {
+    CONNECTIONS_TRACKED,        /* Connection tracking and NAT. */
+    CONNECTIONS_STATELESS       /* Packets are rewritten both ways. */
+};
+
+enum server_state {
+    SERVER_READY,
+    SERVER_DRAIN,               /* No new connections. */
+    SERVER_MAINT                /* No packets at all. */
+};
+
+enum fallback {
+    FALLBACK_NONE,              /* The bridge has flows of its own. */
+    FALLBACK_NORMAL             /* A learning switch below everything else. */
+};
+
+/* An Ethernet address. */
+struct mac {
+    uint8_t ea[6];
+};
+
+/* An IPv4 address as v4-mapped IPv6, as OVS keeps them as well. */
+struct ip {
+    struct in6_addr addr;
+};
+
+struct server {
+    struct source_loc loc;
+    char *name;
+    struct ip ip;
+    struct mac mac;
+    bool has_mac;
+    char *interface;            /* OVS port name or number; NULL if left out. */
+    uint16_t port;              /* Host byte order. */
+    uint16_t weight;
+    enum server_state state;
+};
+
+struct pool {
+    struct source_loc loc;
+    char *name;
+    struct ip vip;
+    struct mac vip_mac;         /* Given, or derived from 'vip'. */
+    enum protocol protocol;
+    uint16_t port;              /* Host byte order. */
+    const struct policy *policy;
+    long params[POLICY_MAX_PARAMS]; /* As 'policy->params'. */
+    enum connections connections;
+    uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
+    struct server *servers;     /* In file order. */
+    size_t n_servers;
+};
+
+/* What goes for the bridge as a whole. */
+struct settings {
+    uint8_t entry_table;        /* Where packets meet lbgen. */
+    uint8_t table_base;         /* First of lbgen's own tables. */
+    uint16_t priority;          /* Of flows in 'entry_table'. */
+    uint16_t zone;              /* Connection tracking zone. */
+    enum fallback fallback;
+};
+
+/* Owns all that it reaches but file names, which belong to the document, so it
+ * must not outlive that.  Constant once read. */
+struct model {
+    const char *file_name;      /* Borrowed from the document. */
+    char *bridge;               /* NULL if left out. */
+    struct settings settings;
+    struct pool **pools;        /* In file order; elements owned. */
+    size_t n_pools;
+};
+
+/* Reads and checks a whole file.  Queues every mistake it finds.  Returns NULL
+ * if there was any error. */
+struct model *model_read(const struct document *, struct diags *);
+void model_destroy(struct model *);
+
+/* Reads one pool from the mapping 'node'.  Returns NULL on error. */
+struct pool *pool_read(const struct node *node, struct diags *);
+void pool_destroy(struct pool *);
+
+/* Reads the settings out of the mapping 'node', leaving alone keys that are no
+ * settings.  False on error. */
+bool settings_read(const struct node *node, struct settings *, struct diags *);
+
+/* The pool called 'name' or NULL; the index in 'pool->servers' of the server
+ * called 'name' or SIZE_MAX. */
+struct pool *model_find_pool(const struct model *, const char *name);
+size_t pool_find_server(const struct pool *, const char *name);
+
+/* Weight that counts now: the configured one, or 0 unless the server is ready. */
+uint32_t server_effective_weight(const struct server *);
+
+/* What the pool's policy makes of its servers.  'dist->shares' must have room
+ * for 'pool->n_servers' elements. */
+void pool_distribute(const struct pool *, struct distribution *dist);
+
+/* The words that files use. */
+const char *protocol_name(enum protocol);
+const char *connections_name(enum connections);
+const char *server_state_name(enum server_state);
+const char *fallback_name(enum fallback);
+
+/* Text forms.  Buffers of these sizes always suffice. */
+#define IP_STRLEN INET6_ADDRSTRLEN
+#define MAC_STRLEN 18
+const char *ip_format(const struct ip *, char buf[IP_STRLEN]);
+const char *mac_format(const struct mac *, char buf[MAC_STRLEN]);
+bool ip_parse(const char *s, struct ip *);
+bool mac_parse(const char *s, struct mac *);
+bool ip_is_v4(const struct ip *);
+uint32_t ip_v4(const struct ip *);          /* Host byte order. */
+bool ip_equal(const struct ip *, const struct ip *);
+bool mac_equal(const struct mac *, const struct mac *);
+
+/* The MAC of a VIP for which the file gives none: locally administered
+ * (IEEE 802, second-least bit of the first byte), a function of the address
+ * alone. */
+struct mac ip_derive_mac(const struct ip *);
+
+/* Writes 'pool' (or 'settings') to 'stream' as one line of JSON, which is YAML
+ * as well, in the words of the file: pool_read(pool_write(pool)) == pool. */
+void pool_write(const struct pool *, FILE *stream);
+void settings_write(const struct settings *, FILE *stream);
+
+#endif /* lib/model.h */

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef POLICY_H
+#define POLICY_H 1
+
+/* Balancing policies
+ * ==================
+ *
+ * A policy decides how new connections to one pool spread over its servers.
+ * It sees names and weights and fills in a "struct distribution": which share
+ * each server is to have, and by what part of a packet the switch picks a
+ * slot.  It never sees YAML, OpenFlow or the switch, so equal inputs always
+ * give equal output.
+ *
+ * To add a policy: write policies/<name>.c with one "const struct policy" at
+ * its end, declare that here, list it in policy.c, list the file in
+ * policies/automake.mk, add examples/<name>.yaml and a test.  HACKING.md walks
+ * through "random" line by line. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One server, as a policy sees it. */
+struct policy_server {
+    const char *name;           /* Unique in the pool. */
+    uint32_t weight;            /* Configured; 0 takes no new connections. */
+};
+
+/* What the switch picks a slot by. */
+enum policy_selection {
+    POLICY_BY_CONNECTION,       /* Hash of the whole 5-tuple. */
+    POLICY_BY_CLIENT            /* Hash of the client's network address. */
+};
+
+/* How new connections spread.  'shares' is the caller's, one element for each
+ * server; the policy fills in the rest.  Shares are relative, like weights. */
+struct distribution {
+    uint32_t *shares;
+    enum policy_selection selection;
+    int client_prefix;          /* POLICY_BY_CLIENT: leading bits, 1 to 32. */
+};
+
+/* A number that the user may set in the pool, in a mapping that is called as
+ * the policy is: "sticky: {prefix: 24}".  Checked by the model. */
+struct policy_param {
+    const char *name;
+    long min, max;
+    long value;                 /* When the user says nothing. */
+};
+
+#define POLICY_MAX_PARAMS 8
+
+struct policy {
+    const char *name;           /* As in "policy:". */
+    const struct policy_param *params;
+    size_t n_params;            /* At most POLICY_MAX_PARAMS. */
+    bool ignores_weights;       /* Only 0 and not 0 make a difference. */
+
+    /* Fills in '*dist' from the 'n' 'servers' and from 'params', which has
+     * one value for each element of the policy's own 'params'. */
+    void (*distribute)(const struct policy_server *servers, size_t n,
+                       const long *params, struct distribution *dist);
+};
+
+/* All policies, the default first, NULL at the end. */
+extern const struct policy *const policies[];
+
+/* The policy called 'name', or NULL. */
+const struct policy *policy_find(const char *name);
+
+extern const struct policy wrr_policy;
+extern const struct policy random_policy;
+extern const struct policy sticky_policy;
+
+#endif /* policies/policy.h */

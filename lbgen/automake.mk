@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The model asks a policy, and a policy may use the helpers in lib/: hence
+# twice.
+LBGEN_LIBS = \
+	lib/liblbgen.a \
+	policies/libpolicies.a \
+	lib/liblbgen.a \
+	$(YAML_LIBS) \
+	$(OVS_LIBS)
+
+sbin_PROGRAMS += lbgen/lbgen
+lbgen_lbgen_LDADD = $(LBGEN_LIBS)
+lbgen_lbgen_SOURCES = \
+	lbgen/main.c

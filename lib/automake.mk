@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
+
+noinst_LIBRARIES += lib/liblbgen.a
+lib_liblbgen_a_SOURCES = \
+	lib/diag.h \
+	lib/document.h \
+	lib/model.h \
+	lib/slots.h \
+	lib/util.h

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# The one program through which the tests reach what is inside the libraries.
+check_PROGRAMS += tests/lbtest
+tests_lbtest_LDADD = $(LBGEN_LIBS)
+tests_lbtest_SOURCES = \
+	tests/lbtest.c
+
+EXTRA_DIST += \
+	tests/pytest.ini \
+	tests/run \
+	tests/sandbox
+
+# The tests run in a sandbox of their own, whatever directory this is built in.
+check-local: lbgen/lbgen tests/lbtest
+	LBGEN='$(abs_top_builddir)/lbgen/lbgen' \
+	LBTEST='$(abs_top_builddir)/tests/lbtest' \
+	SRCDIR='$(abs_top_srcdir)' \
+	$(srcdir)/tests/run

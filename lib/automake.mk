@@ -2,8 +2,10 @@
 
 noinst_LIBRARIES += lib/liblbgen.a
 lib_liblbgen_a_SOURCES = \
+	lib/diag.c \
 	lib/diag.h \
 	lib/document.h \
 	lib/model.h \
 	lib/slots.h \
+	lib/util.c \
 	lib/util.h

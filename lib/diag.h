@@ -36,7 +36,8 @@ enum diag_level {
     DIAG_NOTE                   /* Explains the message before it. */
 };
 
-/* How many errors are kept; those beyond are counted and not printed. */
+/* How many errors, and how many warnings, are kept until they are printed;
+ * those beyond are counted only. */
 #define DIAGS_MAX_ERRORS 50
 
 struct diags;
@@ -52,12 +53,14 @@ void diag_warning(struct diags *, const struct source_loc *loc,
 void diag_note(struct diags *, const struct source_loc *loc,
                const char *format, ...) LB_PRINTF(3, 4);
 
+/* How many there were since diags_create(), printed or not. */
 size_t diags_n_errors(const struct diags *);
 size_t diags_n_warnings(const struct diags *);
 
 /* Prints all messages to 'stream', "FILE:LINE:COLUMN: LEVEL: MESSAGE" each
  * ("lbgen: MESSAGE" style for those without a file), and empties the queue, so
- * that no message is ever printed twice. */
+ * that no message is ever printed twice.  Messages about one file come in file
+ * order, notes after the message that they explain. */
 void diags_flush(struct diags *, FILE *stream);
 
 #endif /* lib/diag.h */

@@ -6,6 +6,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/diag.h \
 	lib/document.h \
 	lib/model.h \
+	lib/slots.c \
 	lib/slots.h \
 	lib/util.c \
 	lib/util.h

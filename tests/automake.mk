@@ -4,7 +4,10 @@
 check_PROGRAMS += tests/lbtest
 tests_lbtest_LDADD = $(LBGEN_LIBS)
 tests_lbtest_SOURCES = \
-	tests/lbtest.c
+	tests/lbtest-policies.c \
+	tests/lbtest-slots.c \
+	tests/lbtest.c \
+	tests/lbtest.h
 
 EXTRA_DIST += \
 	tests/pytest.ini \

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* How slots find their servers
+ * ============================
+ *
+ * Every pair of a server and a slot has a cost, and the cheapest pair of all
+ * that are still possible is made first, until every slot has a server and
+ * every server has its quota.
+ *
+ * The cost is that of weighted rendezvous (Thaler and Ravishankar, "Using
+ * name-based mappings to increase hit rates", 1998): let u be a number in (0,
+ * 1) drawn by hashing the server's name and the slot; the cost is -log(u) /
+ * quota.  If each slot simply took its cheapest server, servers would get
+ * slots in proportion to their quotas, give or take chance, and a server that
+ * joins or leaves would disturb no slots but its own.  Holding servers to
+ * their quotas takes out the chance and disturbs few slots more.
+ *
+ * "Cheapest pair first" is what deferred acceptance finds (Gale and Shapley,
+ * "College admissions and the stability of marriage", 1962): each slot asks
+ * the servers in order of cost, and a server over quota sends away its most
+ * expensive slot, which asks on.  Because both sides rank a pair by the same
+ * number there is only one stable outcome, whoever asks first.
+ *
+ * All this ends up in switches, so it must come out bit for bit the same on
+ * every machine.  Hence the logarithm in integers: libm's differs in the last
+ * bit from one libc to the next. */
+
+#include "lib/slots.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "policies/hash.h"
+
+/* Servers in an order that does not depend on the file's. */
+static int
+compare_names(uint64_t a_hash, const char *a, uint64_t b_hash, const char *b)
+{
+    return a_hash != b_hash ? (a_hash < b_hash ? -1 : 1) : strcmp(a, b);
+}
+
+/* Apportionment
+ * ------------- */
+
+/* A server with a share above 0. */
+struct claim {
+    size_t index;               /* In the caller's servers. */
+    const char *name;
+    uint64_t hash;              /* Of 'name'. */
+    uint64_t share;
+    uint64_t remainder;         /* Of share * n_slots / total. */
+    uint16_t owned;             /* Slots in the installed table. */
+    uint16_t quota;
+};
+
+/* All claims to one table. */
+struct claims {
+    struct claim *list;
+    size_t n;
+    size_t n_slots;
+    uint64_t total;             /* Sum of shares. */
+};
+
+static struct claims
+claims_collect(const struct slot_server *servers, size_t n,
+               const uint16_t *installed, size_t n_slots)
+{
+    struct claims c = { .n_slots = n_slots };
+    uint16_t *owned = lb_xcalloc(n + 1, sizeof *owned);
+
+    for (size_t s = 0; installed && s < n_slots; s++) {
+        if (installed[s] != SLOT_NONE) {
+            owned[installed[s]]++;
+        }
+    }
+    c.list = lb_xcalloc(n + 1, sizeof *c.list);
+    for (size_t i = 0; i < n; i++) {
+        if (servers[i].share) {
+            c.list[c.n++] = (struct claim) {
+                .index = i,
+                .name = servers[i].name,
+                .hash = hash_string(servers[i].name),
+                .share = servers[i].share,
+                .owned = owned[i],
+            };
+            c.total += servers[i].share;
+        }
+    }
+    free(owned);
+    return c;
+}
+
+static int
+compare_claim_names(const struct claim *a, const struct claim *b)
+{
+    return compare_names(a->hash, a->name, b->hash, b->name);
+}
+
+/* Who is first to get one of the slots that whole parts leave over. */
+static int
+compare_remainders(const void *a_, const void *b_)
+{
+    const struct claim *a = a_;
+    const struct claim *b = b_;
+    bool a_owns = a->owned > a->quota;
+    bool b_owns = b->owned > b->quota;
+
+    if (a->remainder != b->remainder) {
+        return a->remainder > b->remainder ? -1 : 1;
+    }
+    return a_owns != b_owns ? b_owns - a_owns : compare_claim_names(a, b);
+}
+
+/* Who is first to get a slot when there is none for everybody. */
+static int
+compare_shares(const void *a_, const void *b_)
+{
+    const struct claim *a = a_;
+    const struct claim *b = b_;
+
+    if (a->share != b->share) {
+        return a->share > b->share ? -1 : 1;
+    }
+    return !a->owned != !b->owned ? !a->owned - !b->owned
+                                  : compare_claim_names(a, b);
+}
+
+/* Hamilton's method: whole parts, then the largest remainders. */
+static void
+claims_apportion(struct claims *c)
+{
+    size_t left = c->n_slots;
+
+    for (size_t i = 0; i < c->n; i++) {
+        uint64_t exact = c->list[i].share * c->n_slots;
+
+        c->list[i].quota = (uint16_t) (exact / c->total);
+        c->list[i].remainder = exact % c->total;
+        left -= c->list[i].quota;
+    }
+    qsort(c->list, c->n, sizeof *c->list, compare_remainders);
+    for (size_t i = 0; i < left; i++) {
+        c->list[i].quota++;
+    }
+}
+
+/* How far 'claim' is above its exact share, in slots times 'c->total'. */
+static int64_t
+claim_excess(const struct claims *c, const struct claim *claim)
+{
+    return (int64_t) (claim->quota * c->total)
+           - (int64_t) (claim->share * c->n_slots);
+}
+
+/* True if 'a' should give up a slot rather than 'b'.  Of two equals it is the
+ * one that does not own all its slots yet: what it gives up is not there to be
+ * moved. */
+static bool
+gives_before(const struct claims *c, const struct claim *a,
+             const struct claim *b)
+{
+    int64_t a_excess = claim_excess(c, a);
+    int64_t b_excess = claim_excess(c, b);
+    bool a_lacks = a->owned < a->quota;
+    bool b_lacks = b->owned < b->quota;
+
+    if (a_excess != b_excess) {
+        return a_excess > b_excess;
+    }
+    return a_lacks != b_lacks ? a_lacks : compare_claim_names(a, b) < 0;
+}
+
+/* Gives a slot to each claim that has none.  There are slots enough, so as
+ * long as one claim has none another one has two. */
+static void
+claims_feed_the_poor(struct claims *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        struct claim *giver = NULL;
+
+        if (c->list[i].quota) {
+            continue;
+        }
+        for (size_t j = 0; j < c->n; j++) {
+            struct claim *other = &c->list[j];
+
+            if (other->quota > 1
+                && (!giver || gives_before(c, other, giver))) {
+                giver = other;
+            }
+        }
+        assert(giver);
+        giver->quota--;
+        c->list[i].quota = 1;
+    }
+}
+
+void
+slots_apportion(const struct slot_server *servers, size_t n,
+                const uint16_t *installed, size_t n_slots, uint16_t *quotas)
+{
+    struct claims c = claims_collect(servers, n, installed, n_slots);
+
+    assert(n_slots <= SLOTS_MAX);
+    if (c.n > n_slots) {
+        qsort(c.list, c.n, sizeof *c.list, compare_shares);
+        for (size_t i = 0; i < n_slots; i++) {
+            c.list[i].quota = 1;
+        }
+    } else if (c.n) {
+        claims_apportion(&c);
+        claims_feed_the_poor(&c);
+    }
+
+    memset(quotas, 0, n * sizeof *quotas);
+    for (size_t i = 0; i < c.n; i++) {
+        quotas[c.list[i].index] = c.list[i].quota;
+    }
+    free(c.list);
+}
+
+/* Assignment
+ * ---------- */
+
+/* A server with a quota above 0. */
+struct taker {
+    uint16_t index;             /* In the caller's servers. */
+    const char *name;
+    uint64_t hash;              /* Of 'name'. */
+    uint64_t inverse;           /* Of the quota, times 2**INVERSE_BITS. */
+    size_t room;                /* Slots it may still take. */
+
+    /* Free slots that it holds for now.  Once it holds 'room' of them, 'worst'
+     * is the most expensive one. */
+    size_t n_held;
+    size_t worst;
+    uint64_t worst_cost;        /* UINT64_MAX while there is room. */
+};
+
+/* Free slots and the servers that have room for them. */
+struct market {
+    struct taker *takers;       /* In the order of compare_takers(). */
+    size_t n_takers;
+    uint16_t free[SLOTS_MAX];   /* Ascending. */
+    size_t n_free;
+    uint64_t *cost;             /* Of free slot f and taker t at
+                                 * [f * n_takers + t]. */
+    struct taker *holder[SLOTS_MAX]; /* By free slot. */
+};
+
+/* Fractional bits of an inverse quota.  A cost has 6 + LOG_BITS bits from the
+ * logarithm and these from the inverse, 62 in all. */
+#define INVERSE_BITS 24
+#define LOG_BITS 32
+#define LOG_STEPS 8
+
+/* Returns about -log2('u' / 2**64) * 2**LOG_BITS, always above 0.
+ *
+ * Squaring a number in [1, 2) doubles its logarithm, whose whole part then is
+ * the next bit of the fraction (Knuth, The Art of Computer Programming, volume
+ * 1, section 1.2.2).  Some bits are worked out that way, the rest is taken as
+ * linear, which is off by less than 0.0004: plenty, as quotas are exact. */
+static uint64_t
+minus_log2(uint64_t u)
+{
+    uint64_t fraction = 0;
+    unsigned int zeros;
+    uint64_t m;                 /* In [1, 2), with 31 fractional bits. */
+
+    u |= 1;                     /* 0 has no logarithm. */
+    zeros = (unsigned int) __builtin_clzll(u);
+    m = u << zeros >> 32;
+    for (int i = 0; i < LOG_STEPS; i++) {
+        m = m * m >> 31;
+        fraction = fraction << 1 | m >> 32;
+        m >>= m >> 32;
+    }
+    m -= UINT64_C(1) << 31;
+    fraction = (fraction << 31 | m) >> (LOG_STEPS + 31 - LOG_BITS);
+    return ((uint64_t) (zeros + 1) << LOG_BITS) - fraction;
+}
+
+static uint64_t
+taker_cost(const struct taker *t, size_t slot)
+{
+    return minus_log2(hash_mix(t->hash, slot)) * t->inverse;
+}
+
+static int
+compare_takers(const void *a_, const void *b_)
+{
+    const struct taker *a = a_;
+    const struct taker *b = b_;
+
+    return compare_names(a->hash, a->name, b->hash, b->name);
+}
+
+/* Fills in 'm->takers', with the whole quota as room. */
+static void
+market_invite(struct market *m, const struct slot_server *servers, size_t n,
+              const uint16_t *quotas)
+{
+    m->takers = lb_xcalloc(n + 1, sizeof *m->takers);
+    for (size_t i = 0; i < n; i++) {
+        if (quotas[i]) {
+            m->takers[m->n_takers++] = (struct taker) {
+                .index = (uint16_t) i,
+                .name = servers[i].name,
+                .hash = hash_string(servers[i].name),
+                .inverse = (UINT64_C(1) << INVERSE_BITS) / quotas[i],
+                .room = quotas[i],
+            };
+        }
+    }
+    qsort(m->takers, m->n_takers, sizeof *m->takers, compare_takers);
+}
+
+/* Leaves 't' the slots that it owns in 'installed', of those too many the
+ * cheapest, and takes them off its room. */
+static void
+taker_keep(struct taker *t, const uint16_t *installed, size_t n_slots,
+           uint16_t *slots)
+{
+    uint64_t cost[SLOTS_MAX];
+    uint16_t owned[SLOTS_MAX];
+    size_t n_owned = 0;
+
+    for (size_t s = 0; s < n_slots; s++) {
+        if (installed[s] == t->index) {
+            owned[n_owned++] = (uint16_t) s;
+        }
+    }
+    for (size_t i = 0; n_owned > t->room && i < n_owned; i++) {
+        cost[i] = taker_cost(t, owned[i]);
+    }
+    while (n_owned > t->room) {
+        size_t worst = 0;
+
+        for (size_t i = 1; i < n_owned; i++) {
+            if (cost[i] >= cost[worst]) {
+                worst = i;
+            }
+        }
+        n_owned--;
+        memmove(&owned[worst], &owned[worst + 1],
+                (n_owned - worst) * sizeof *owned);
+        memmove(&cost[worst], &cost[worst + 1],
+                (n_owned - worst) * sizeof *cost);
+    }
+    for (size_t i = 0; i < n_owned; i++) {
+        slots[owned[i]] = t->index;
+    }
+    t->room -= n_owned;
+}
+
+/* Sends home the takers without room, lists the slots that nobody has in
+ * 'slots' and works out what they cost whom. */
+static void
+market_open(struct market *m, const uint16_t *slots, size_t n_slots)
+{
+    size_t n_takers = 0;
+
+    for (size_t i = 0; i < m->n_takers; i++) {
+        if (m->takers[i].room) {
+            m->takers[n_takers] = m->takers[i];
+            m->takers[n_takers++].worst_cost = UINT64_MAX;
+        }
+    }
+    m->n_takers = n_takers;
+
+    for (size_t s = 0; s < n_slots; s++) {
+        if (slots[s] == SLOT_NONE) {
+            m->free[m->n_free++] = (uint16_t) s;
+        }
+    }
+    m->cost = lb_xcalloc(m->n_free * n_takers + 1, sizeof *m->cost);
+    for (size_t f = 0; f < m->n_free; f++) {
+        for (size_t i = 0; i < n_takers; i++) {
+            m->cost[f * n_takers + i] = taker_cost(&m->takers[i], m->free[f]);
+        }
+    }
+}
+
+static uint64_t
+market_cost(const struct market *m, size_t f, const struct taker *t)
+{
+    return m->cost[f * m->n_takers + (size_t) (t - m->takers)];
+}
+
+/* Returns the cheapest taker for free slot 'f' that would not send it away.
+ * The slot need not remember whom it has asked: those who refused it once hold
+ * cheaper slots and will never hold more expensive ones again. */
+static struct taker *
+market_choose(const struct market *m, size_t f)
+{
+    const uint64_t *cost = &m->cost[f * m->n_takers];
+    uint64_t best_cost = UINT64_MAX;
+    struct taker *best = NULL;
+
+    for (size_t i = 0; i < m->n_takers; i++) {
+        struct taker *t = &m->takers[i];
+
+        if (cost[i] < best_cost
+            && (cost[i] < t->worst_cost
+                || (cost[i] == t->worst_cost && f < t->worst))) {
+            best_cost = cost[i];
+            best = t;
+        }
+    }
+    assert(best);
+    return best;
+}
+
+/* Finds the most expensive slot that 't' holds, of equals the last. */
+static void
+market_find_worst(const struct market *m, struct taker *t)
+{
+    t->worst_cost = 0;
+    for (size_t f = 0; f < m->n_free; f++) {
+        if (m->holder[f] == t && market_cost(m, f, t) >= t->worst_cost) {
+            t->worst = f;
+            t->worst_cost = market_cost(m, f, t);
+        }
+    }
+}
+
+/* Lets all free slots ask until each has a taker. */
+static void
+market_run(struct market *m)
+{
+    size_t asking[SLOTS_MAX];
+    size_t n_asking = 0;
+
+    for (size_t f = m->n_free; f-- > 0; ) {
+        asking[n_asking++] = f;
+    }
+    while (n_asking) {
+        size_t f = asking[--n_asking];
+        struct taker *t = market_choose(m, f);
+
+        m->holder[f] = t;
+        if (t->n_held < t->room) {
+            t->n_held++;
+        } else {
+            m->holder[t->worst] = NULL;
+            asking[n_asking++] = t->worst;
+        }
+        if (t->n_held == t->room) {
+            market_find_worst(m, t);
+        }
+    }
+}
+
+void
+slots_assign(const struct slot_server *servers, size_t n,
+             const uint16_t *quotas, const uint16_t *installed,
+             size_t n_slots, uint16_t *slots)
+{
+    struct market m = { .n_takers = 0 };
+
+    assert(n_slots <= SLOTS_MAX && n < SLOT_NONE);
+    for (size_t s = 0; s < n_slots; s++) {
+        slots[s] = SLOT_NONE;
+    }
+    market_invite(&m, servers, n, quotas);
+    for (size_t i = 0; installed && i < m.n_takers; i++) {
+        taker_keep(&m.takers[i], installed, n_slots, slots);
+    }
+    if (m.n_takers) {
+        market_open(&m, slots, n_slots);
+        market_run(&m);
+    }
+    for (size_t f = 0; f < m.n_free; f++) {
+        slots[m.free[f]] = m.holder[f]->index;
+    }
+    free(m.cost);
+    free(m.takers);
+}
+
+size_t
+slots_moved(const uint16_t *a, const uint16_t *b, size_t n_slots)
+{
+    size_t moved = 0;
+
+    for (size_t s = 0; s < n_slots; s++) {
+        moved += a[s] != b[s];
+    }
+    return moved;
+}

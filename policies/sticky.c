@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Sticky
+ * ======
+ *
+ * All connections of one client go to one server.  The switch picks the slot
+ * by a hash of the client's address alone, so nothing is remembered for a
+ * client and nothing expires; a client changes server only when its slot does.
+ *
+ * Weights are shares of the clients, not of the connections: a busy client
+ * weighs as much as an idle one.
+ *
+ * "prefix" says how many leading bits of the address count.  With 24, a whole
+ * /24 sticks to one server, which keeps together clients that change address
+ * within their network. */
+
+#include "lib/util.h"
+#include "policies/policy.h"
+
+enum {
+    STICKY_PREFIX,
+    STICKY_N_PARAMS
+};
+
+static const struct policy_param sticky_params[STICKY_N_PARAMS] = {
+    [STICKY_PREFIX] = { .name = "prefix", .min = 1, .max = 32, .value = 32 },
+};
+
+static void
+sticky_distribute(const struct policy_server *servers, size_t n,
+                  const long *params, struct distribution *dist)
+{
+    for (size_t i = 0; i < n; i++) {
+        dist->shares[i] = servers[i].weight;
+    }
+    dist->selection = POLICY_BY_CLIENT;
+    dist->client_prefix = (int) params[STICKY_PREFIX];
+}
+
+const struct policy sticky_policy = {
+    .name = "sticky",
+    .params = sticky_params,
+    .n_params = STICKY_N_PARAMS,
+    .distribute = sticky_distribute,
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What is inside the libraries, as commands for the tests. */
+
+#include "tests/lbtest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+/* One subcommand.  Its argv[0] is its own name. */
+struct test {
+    const char *name;
+    int (*main)(int argc, char *argv[]);
+};
+
+static const struct test tests[] = {
+    { "distribute", lbtest_distribute },
+    { "hash", lbtest_hash },
+    { "hash-mix", lbtest_hash_mix },
+    { "policies", lbtest_policies },
+    { "slots", lbtest_slots },
+    { "slots-moved", lbtest_slots_moved },
+    { "slots-time", lbtest_slots_time },
+};
+
+int
+main(int argc, char *argv[])
+{
+    for (size_t i = 0; argc > 1 && i < LB_ARRAY_SIZE(tests); i++) {
+        if (!strcmp(argv[1], tests[i].name)) {
+            return tests[i].main(argc - 1, argv + 1);
+        }
+    }
+    fprintf(stderr, "usage: lbtest TEST [ARG...], where TEST is one of\n");
+    for (size_t i = 0; i < LB_ARRAY_SIZE(tests); i++) {
+        fprintf(stderr, "  %s\n", tests[i].name);
+    }
+    return EXIT_FAILURE;
+}

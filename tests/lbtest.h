@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LBTEST_H
+#define LBTEST_H 1
+
+/* The subcommands of lbtest, each the main() of a small program: it reads
+ * arguments or standard input, calls one library and prints what that says.
+ * The judging is done in Python.  To add one, declare it here and list it in
+ * lbtest.c. */
+
+/* lbtest-policies.c */
+int lbtest_policies(int argc, char *argv[]);
+int lbtest_distribute(int argc, char *argv[]);
+
+/* lbtest-slots.c */
+int lbtest_hash(int argc, char *argv[]);
+int lbtest_hash_mix(int argc, char *argv[]);
+int lbtest_slots(int argc, char *argv[]);
+int lbtest_slots_moved(int argc, char *argv[]);
+int lbtest_slots_time(int argc, char *argv[]);
+
+#endif /* tests/lbtest.h */

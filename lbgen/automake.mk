@@ -12,4 +12,10 @@ LBGEN_LIBS = \
 sbin_PROGRAMS += lbgen/lbgen
 lbgen_lbgen_LDADD = $(LBGEN_LIBS)
 lbgen_lbgen_SOURCES = \
-	lbgen/main.c
+	lbgen/cmd-check.c \
+	lbgen/command.h \
+	lbgen/load.c \
+	lbgen/load.h \
+	lbgen/main.c \
+	lbgen/options.c \
+	lbgen/options.h

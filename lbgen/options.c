@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lbgen/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TIMEOUT_DEFAULT 10
+#define TIMEOUT_MAX 3600
+
+/* Long options without a short form are told apart by values beyond those of
+ * characters. */
+enum {
+    ID_TIMEOUT = 256,
+    ID_JSON,
+    ID_COLOR,
+    ID_DRY_RUN,
+    ID_POOL,
+    ID_ALL
+};
+
+/* One option. */
+struct option_row {
+    int id;                     /* The short option if it is a character. */
+    const char *name;
+    const char *argument;       /* NULL if it takes none. */
+    unsigned int bit;           /* Commands need it; 0: every command does. */
+    const char *help;
+};
+
+static const struct option_row rows[] = {
+    { 'b', "bridge", "NAME", 0,
+      "bridge to work on instead of the one in FILE" },
+    { 'v', "verbose", NULL, 0, "say what goes on; twice for more" },
+    { ID_TIMEOUT, "timeout", "SECONDS", 0,
+      "how long to wait for the switch (default 10)" },
+    { 'h', "help", NULL, 0, "show help, on a command if one is given" },
+    { 'V', "version", NULL, 0, "show versions" },
+    { ID_JSON, "json", NULL, OPTION_JSON, "print JSON" },
+    { ID_COLOR, "color", "WHEN", OPTION_COLOR,
+      "auto (default), always or never" },
+    { ID_DRY_RUN, "dry-run", NULL, OPTION_DRY_RUN,
+      "only show what would change, as diff does" },
+    { ID_POOL, "pool", "NAME", OPTION_POOL, "this installed pool" },
+    { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
+};
+
+static bool
+parse_timeout(const char *arg, struct command_context *context)
+{
+    long seconds;
+
+    errno = 0;
+    seconds = strtol(arg, NULL, 10);
+    if (!*arg || arg[strspn(arg, "0123456789")] || errno
+        || seconds < 1 || seconds > TIMEOUT_MAX) {
+        diag_error(context->diags, NULL,
+                   "--timeout must be 1 to %d seconds, not \"%s\"",
+                   TIMEOUT_MAX, arg);
+        return false;
+    }
+    context->timeout = seconds;
+    return true;
+}
+
+static bool
+parse_color(const char *arg, struct command_context *context)
+{
+    static const char *const names[] = {
+        [COLOR_AUTO] = "auto",
+        [COLOR_ALWAYS] = "always",
+        [COLOR_NEVER] = "never",
+    };
+
+    for (size_t i = 0; i < LB_ARRAY_SIZE(names); i++) {
+        if (!strcmp(arg, names[i])) {
+            context->color = i;
+            return true;
+        }
+    }
+    diag_error(context->diags, NULL,
+               "--color must be auto, always or never, not \"%s\"", arg);
+    return false;
+}
+
+static bool
+parse_name(const char *option, const char *arg, const char **name,
+           struct diags *diags)
+{
+    if (!*arg) {
+        diag_error(diags, NULL, "%s needs a name", option);
+        return false;
+    }
+    *name = arg;
+    return true;
+}
+
+/* Takes in one option, not those that are requests.  False on error. */
+static bool
+parse_option(int id, const char *arg, struct command_context *context)
+{
+    switch (id) {
+    case 'b':
+        return parse_name("--bridge", arg, &context->bridge, context->diags);
+    case 'v':
+        context->verbose++;
+        return true;
+    case ID_TIMEOUT:
+        return parse_timeout(arg, context);
+    case ID_JSON:
+        context->json = true;
+        return true;
+    case ID_COLOR:
+        return parse_color(arg, context);
+    case ID_DRY_RUN:
+        context->dry_run = true;
+        return true;
+    case ID_POOL:
+        return parse_name("--pool", arg, &context->pool, context->diags);
+    case ID_ALL:
+        context->all = true;
+        return true;
+    default:
+        return true;
+    }
+}
+
+static const struct option_row *
+find_row(int id)
+{
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        if (rows[i].id == id) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* Says what getopt_long() found to be wrong with 'arg'. */
+static void
+report_option(int result, const char *arg, struct diags *diags)
+{
+    const char *names[LB_ARRAY_SIZE(rows) + 1] = { NULL };
+    const char *nearest;
+    char *name;
+
+    if (result == ':') {
+        diag_error(diags, NULL, "option \"%s\" needs a value", arg);
+        return;
+    }
+    if (optopt) {
+        const struct option_row *row = find_row(optopt);
+
+        if (row) {
+            diag_error(diags, NULL, "option \"--%s\" takes no value",
+                       row->name);
+        } else {
+            diag_error(diags, NULL, "unknown option \"-%c\"", optopt);
+        }
+        return;
+    }
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        names[i] = rows[i].name;
+    }
+    name = lb_xmemdup0(arg + 2, strcspn(arg + 2, "="));
+    nearest = lb_nearest(name, names);
+    if (nearest) {
+        diag_error(diags, NULL,
+                   "unknown option \"--%s\", did you mean \"--%s\"?",
+                   name, nearest);
+    } else {
+        diag_error(diags, NULL, "unknown option \"--%s\"", name);
+    }
+    free(name);
+}
+
+/* Fills in what getopt_long() wants to know.  'longs' has room for all rows
+ * and an end, 'shorts' for two characters for each and an end and a ':'. */
+static void
+build_getopt(struct option *longs, char *shorts)
+{
+    *shorts++ = ':';
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        longs[i] = (struct option) {
+            .name = rows[i].name,
+            .has_arg = rows[i].argument ? required_argument : no_argument,
+            .val = rows[i].id,
+        };
+        if (rows[i].id < ID_TIMEOUT) {
+            *shorts++ = rows[i].id;
+            if (rows[i].argument) {
+                *shorts++ = ':';
+            }
+        }
+    }
+    longs[LB_ARRAY_SIZE(rows)] = (struct option) { .name = NULL };
+    *shorts = '\0';
+}
+
+/* Takes all options from the command line and adds to '*bits' those that not
+ * every command has. */
+static enum request
+parse_options(int argc, char *argv[], struct command_context *context,
+              unsigned int *bits)
+{
+    struct option longs[LB_ARRAY_SIZE(rows) + 1];
+    char shorts[2 * LB_ARRAY_SIZE(rows) + 2];
+    enum request request = REQUEST_RUN;
+    int id;
+
+    build_getopt(longs, shorts);
+    opterr = 0;
+    while ((id = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+        if (id == '?' || id == ':') {
+            report_option(id, argv[optind - 1], context->diags);
+            return REQUEST_WRONG;
+        } else if (id == 'h') {
+            request = REQUEST_HELP;
+        } else if (id == 'V') {
+            request = REQUEST_VERSION;
+        } else if (!parse_option(id, optarg, context)) {
+            return REQUEST_WRONG;
+        }
+        *bits |= find_row(id)->bit;
+    }
+    return request;
+}
+
+static const struct command *
+find_command(const char *name, struct diags *diags)
+{
+    const char *names[64] = { NULL };
+    const char *nearest;
+
+    for (size_t i = 0; commands[i].name; i++) {
+        if (!strcmp(name, commands[i].name)) {
+            return &commands[i];
+        }
+        if (i < LB_ARRAY_SIZE(names) - 1) {
+            names[i] = commands[i].name;
+        }
+    }
+    nearest = lb_nearest(name, names);
+    if (nearest) {
+        diag_error(diags, NULL, "unknown command \"%s\", did you mean \"%s\"?",
+                   name, nearest);
+    } else {
+        diag_error(diags, NULL, "unknown command \"%s\"", name);
+    }
+    return NULL;
+}
+
+/* Whether the command takes what it was given. */
+static bool
+check_fit(const struct command_context *context, unsigned int bits)
+{
+    const struct command *command = context->command;
+
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        if (rows[i].bit & bits & ~command->options) {
+            diag_error(context->diags, NULL, "\"%s\" has no option --%s",
+                       command->name, rows[i].name);
+            return false;
+        }
+    }
+    if (context->n_args < command->min_args) {
+        diag_error(context->diags, NULL, "\"%s\" needs %s", command->name,
+                   command->usage);
+        return false;
+    }
+    if (context->n_args > command->max_args) {
+        diag_error(context->diags, NULL, "\"%s\" does not take \"%s\"",
+                   command->name, context->args[command->max_args]);
+        return false;
+    }
+    return true;
+}
+
+enum request
+options_parse(int argc, char *argv[], struct command_context *context)
+{
+    unsigned int bits = 0;
+    enum request request;
+
+    context->timeout = TIMEOUT_DEFAULT;
+    request = parse_options(argc, argv, context, &bits);
+    argc -= optind;
+    argv += optind;
+    if (request == REQUEST_RUN && argc && !strcmp(argv[0], "help")) {
+        request = REQUEST_HELP;
+        argc--;
+        argv++;
+    }
+    if (request == REQUEST_WRONG || request == REQUEST_VERSION
+        || (request == REQUEST_HELP && !argc)) {
+        return request;
+    }
+    if (!argc) {
+        diag_error(context->diags, NULL, "no command given");
+        return REQUEST_WRONG;
+    }
+
+    context->command = find_command(argv[0], context->diags);
+    context->args = argv + 1;
+    context->n_args = argc - 1;
+    if (!context->command
+        || (request == REQUEST_RUN && !check_fit(context, bits))) {
+        return REQUEST_WRONG;
+    }
+    return request;
+}
+
+static void
+print_option(const struct option_row *row, FILE *stream)
+{
+    char text[32];
+
+    snprintf(text, sizeof text, "--%s%s%s", row->name,
+             row->argument ? " " : "", row->argument ? row->argument : "");
+    if (row->id < ID_TIMEOUT) {
+        fprintf(stream, "  -%c, %-18s %s\n", row->id, text, row->help);
+    } else {
+        fprintf(stream, "      %-18s %s\n", text, row->help);
+    }
+}
+
+void
+options_print_help(const struct command *command, FILE *stream)
+{
+    if (command) {
+        fprintf(stream, "usage: lbgen %s [OPTION]... %s\n%s\n",
+                command->name, command->usage, command->summary);
+    } else {
+        fputs("usage: lbgen COMMAND [OPTION]... [ARGUMENT]...\n"
+              "Makes an Open vSwitch bridge balance load over servers.\n"
+              "\ncommands:\n", stream);
+        for (command = commands; command->name; command++) {
+            fprintf(stream, "  %-8s %-16s %s\n",
+                    command->name, command->usage, command->summary);
+        }
+        command = NULL;
+    }
+    fputs("\noptions:\n", stream);
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        if (!rows[i].bit || (command && rows[i].bit & command->options)) {
+            print_option(&rows[i], stream);
+        }
+    }
+    if (!command) {
+        fputs("\n\"lbgen help COMMAND\" lists the options of one command.  "
+              "lbgen(8) has the rest.\n", stream);
+    }
+}

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/actions.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <string.h>
+
+#include <openvswitch/ofp-actions.h>
+
+static void
+set_field(struct ofpbuf *acts, enum mf_field_id id,
+          const union mf_value *value, const union mf_value *mask)
+{
+    ofpact_put_set_field(acts, mf_from_id(id), value, mask);
+}
+
+void
+act_set_u8(struct ofpbuf *acts, enum mf_field_id id, uint8_t x)
+{
+    union mf_value value = { .u8 = x };
+
+    set_field(acts, id, &value, NULL);
+}
+
+void
+act_set_u16(struct ofpbuf *acts, enum mf_field_id id, uint16_t x)
+{
+    union mf_value value = { .be16 = htons(x) };
+
+    set_field(acts, id, &value, NULL);
+}
+
+void
+act_set_u32(struct ofpbuf *acts, enum mf_field_id id, uint32_t x)
+{
+    union mf_value value = { .be32 = htonl(x) };
+
+    set_field(acts, id, &value, NULL);
+}
+
+void
+act_set_bits(struct ofpbuf *acts, enum mf_field_id id, uint32_t x, uint32_t m)
+{
+    union mf_value value = { .be32 = htonl(x) };
+    union mf_value mask = { .be32 = htonl(m) };
+
+    set_field(acts, id, &value, &mask);
+}
+
+void
+act_set_mac(struct ofpbuf *acts, enum mf_field_id id, const struct mac *mac)
+{
+    union mf_value value;
+
+    memset(&value, 0, sizeof value);
+    memcpy(value.mac.ea, mac->ea, sizeof mac->ea);
+    set_field(acts, id, &value, NULL);
+}
+
+void
+act_set_ip(struct ofpbuf *acts, enum mf_field_id id, const struct ip *ip)
+{
+    act_set_u32(acts, id, ip_v4(ip));
+}
+
+static struct mf_subfield
+low_bits(enum mf_field_id id, unsigned int n_bits)
+{
+    return (struct mf_subfield) {
+        .field = mf_from_id(id), .ofs = 0, .n_bits = n_bits
+    };
+}
+
+void
+act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
+         unsigned int n_bits)
+{
+    struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
+
+    move->src = low_bits(src, n_bits);
+    move->dst = low_bits(dst, n_bits);
+}
+
+void
+act_resubmit(struct ofpbuf *acts, uint8_t table)
+{
+    struct ofpact_resubmit *resubmit = ofpact_put_RESUBMIT(acts);
+
+    resubmit->in_port = OFPP_IN_PORT;
+    resubmit->table_id = table;
+}
+
+void
+act_output(struct ofpbuf *acts, uint16_t port)
+{
+    ofpact_put_OUTPUT(acts)->port = (OVS_FORCE ofp_port_t) port;
+}
+
+void
+act_output_field(struct ofpbuf *acts, enum mf_field_id field,
+                 unsigned int n_bits)
+{
+    struct ofpact_output_reg *output = ofpact_put_OUTPUT_REG(acts);
+
+    output->max_len = UINT16_MAX;
+    output->src = low_bits(field, n_bits);
+}
+
+void
+act_group(struct ofpbuf *acts, uint32_t group_id)
+{
+    ofpact_put_GROUP(acts)->group_id = group_id;
+}
+
+void
+act_ct_clear(struct ofpbuf *acts)
+{
+    ofpact_put_CT_CLEAR(acts);
+}
+
+/* Begins a ct() action.  Returns its place in 'acts', for ct_finish(). */
+static size_t
+ct_begin(struct ofpbuf *acts, uint16_t flags, uint16_t zone, uint8_t table)
+{
+    size_t ofs = acts->size;
+    struct ofpact_conntrack *ct = ofpact_put_CT(acts);
+
+    ct->flags = flags;
+    ct->zone_imm = zone;
+    ct->recirc_table = table;
+    return ofs;
+}
+
+static void
+ct_finish(struct ofpbuf *acts, size_t ofs)
+{
+    struct ofpact_conntrack *ct = ofpbuf_at_assert(acts, ofs, sizeof *ct);
+
+    acts->header = ct;
+    ofpact_finish_CT(acts, &ct);
+}
+
+void
+act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table)
+{
+    size_t ofs = ct_begin(acts, 0, zone, table);
+
+    ofpact_put_NAT(acts);
+    ct_finish(acts, ofs);
+}
+
+void
+act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
+              uint16_t port, uint32_t mark, uint32_t mark_mask)
+{
+    size_t ofs = ct_begin(acts, NX_CT_F_COMMIT, zone, NX_CT_RECIRC_NONE);
+    struct ofpact_nat *nat = ofpact_put_NAT(acts);
+
+    nat->flags = NX_NAT_F_DST;
+    nat->range_af = AF_INET;
+    nat->range.addr.ipv4.min = htonl(ip_v4(ip));
+    nat->range.proto.min = port;
+    act_move(acts, MFF_IN_PORT, MFF_CT_MARK, 16);
+    act_set_bits(acts, MFF_CT_MARK, mark, mark_mask);
+    ct_finish(acts, ofs);
+}
+
+static struct ofpact_learn_spec *
+learn_spec_put(struct ofpbuf *acts, uint16_t dst_type, enum mf_field_id src,
+               unsigned int n_bits)
+{
+    struct ofpact_learn_spec *spec
+        = ofpbuf_put_zeros(acts, sizeof *spec);
+
+    spec->src_type = NX_LEARN_SRC_FIELD;
+    spec->src = low_bits(src, n_bits);
+    spec->dst_type = dst_type;
+    spec->n_bits = n_bits;
+    return spec;
+}
+
+void
+act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                 uint16_t idle_timeout)
+{
+    struct ofpact_learn *learn = ofpact_put_LEARN(acts);
+    struct ofpact_learn_spec *spec;
+
+    learn->table_id = table;
+    learn->cookie = htobe64(cookie);
+    learn->idle_timeout = idle_timeout;
+    learn->priority = OFP_DEFAULT_PRIORITY;
+    learn->flags = NX_LEARN_F_DELETE_LEARNED;
+    spec = learn_spec_put(acts, NX_LEARN_DST_MATCH, MFF_ETH_SRC, 48);
+    spec->dst = low_bits(MFF_ETH_DST, 48);
+    learn_spec_put(acts, NX_LEARN_DST_OUTPUT, MFF_IN_PORT, 16);
+    learn = acts->header;
+    ofpact_finish_LEARN(acts, &learn);
+}
+
+void
+act_note(struct ofpbuf *acts, const void *data, size_t size)
+{
+    struct ofpact_note *note = ofpact_put_NOTE(acts);
+
+    note->length = size;
+    ofpbuf_put(acts, data, size);
+    note = acts->header;
+    ofpact_finish_NOTE(acts, &note);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_ACTIONS_H
+#define LB_ACTIONS_H 1
+
+/* OpenFlow actions, built as structures
+ * =====================================
+ *
+ * Each function appends one action to 'acts', a buffer of ofpacts.  No text
+ * goes through libopenvswitch's parsers on the way: they take 10.0.0.300 for
+ * 10.0.0.44 and port 99999 for 34463. */
+
+#include <netinet/in.h>
+#include <stdint.h>
+
+#include <openvswitch/meta-flow.h>
+#include <openvswitch/ofpbuf.h>
+
+#include "lib/model.h"
+
+/* Sets all of a field of the size that the name says, or, for act_set_bits(),
+ * the bits of a 32-bit field that are 1 in 'mask'.  Host byte order. */
+void act_set_u8(struct ofpbuf *acts, enum mf_field_id, uint8_t);
+void act_set_u16(struct ofpbuf *acts, enum mf_field_id, uint16_t);
+void act_set_u32(struct ofpbuf *acts, enum mf_field_id, uint32_t);
+void act_set_bits(struct ofpbuf *acts, enum mf_field_id, uint32_t value,
+                  uint32_t mask);
+void act_set_mac(struct ofpbuf *acts, enum mf_field_id, const struct mac *);
+void act_set_ip(struct ofpbuf *acts, enum mf_field_id, const struct ip *);
+
+/* Copies all of field 'src' to the 'n_bits' lowest bits of 'dst'. */
+void act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
+              unsigned int n_bits);
+
+void act_resubmit(struct ofpbuf *acts, uint8_t table);
+void act_output(struct ofpbuf *acts, uint16_t port);
+
+/* Outputs to the port whose number the lowest 'n_bits' of 'field' hold. */
+void act_output_field(struct ofpbuf *acts, enum mf_field_id field,
+                      unsigned int n_bits);
+void act_group(struct ofpbuf *acts, uint32_t group_id);
+void act_ct_clear(struct ofpbuf *acts);
+
+/* ct(nat): undoes and redoes the NAT of a known connection in 'zone', then goes
+ * on in 'table'. */
+void act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table);
+
+/* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent to
+ * 'ip' and 'port', with 'mark' in the bits of the mark that are 1 in 'mark_mask'
+ * and the port that the packet came in by in the others.  The packet goes on in
+ * the same list of actions, already rewritten, so there is no recirculation. */
+void act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
+                   uint16_t port, uint32_t mark, uint32_t mark_mask);
+
+/* learn(): in 'table', output to the port that this packet came in by whatever
+ * goes to its Ethernet source; forgotten 'idle_timeout' seconds after the last
+ * packet. */
+void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                      uint16_t idle_timeout);
+
+/* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */
+void act_note(struct ofpbuf *acts, const void *data, size_t size);
+
+#endif /* lib/actions.h */

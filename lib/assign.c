@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/assign.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/slots.h"
+#include "policies/hash.h"
+
+/* Ids are 1 to UINT16_MAX. */
+#define N_IDS (UINT16_MAX + 1)
+
+/* Which ids have an owner. */
+struct id_set {
+    bool used[N_IDS];
+};
+
+/* The first free id from the one that 'hash' points to, upward.  There are more
+ * ids than the model allows pools and than a bridge can do with servers, so one
+ * is free; if not, ids are shared. */
+static uint16_t
+id_allocate(struct id_set *ids, uint64_t hash)
+{
+    uint32_t id = 1 + hash % UINT16_MAX;
+
+    for (size_t i = 0; i < UINT16_MAX && ids->used[id]; i++) {
+        id = id == UINT16_MAX ? 1 : id + 1;
+    }
+    ids->used[id] = true;
+    return id;
+}
+
+const struct assignment *
+assignments_find(const struct assignments *assignments, const char *name)
+{
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        if (!strcmp(assignments->pools[i].pool->name, name)) {
+            return &assignments->pools[i];
+        }
+    }
+    return NULL;
+}
+
+void
+assignments_uninit(struct assignments *assignments)
+{
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        free(assignments->pools[i].members);
+        free(assignments->pools[i].slots);
+    }
+    free(assignments->pools);
+    assignments->pools = NULL;
+    assignments->n_pools = 0;
+}
+
+/* The index of the server of 'pool' that connections of 'server' of another
+ * version of the pool go on with: same name and same address.  SIZE_MAX if there
+ * is none. */
+static size_t
+find_same_server(const struct pool *pool, const struct server *server)
+{
+    size_t i = pool_find_server(pool, server->name);
+
+    return (i != SIZE_MAX && pool->servers[i].port == server->port
+            && ip_equal(&pool->servers[i].ip, &server->ip) ? i : SIZE_MAX);
+}
+
+/* Hash of what makes a server the same one to its connections. */
+static uint64_t
+member_hash(const struct pool *pool, const struct server *server)
+{
+    const uint8_t *addr = server->ip.addr.s6_addr;
+    uint64_t h = hash_mix(hash_string(pool->name), hash_string(server->name));
+
+    for (size_t i = 0; i < 16; i++) {
+        h = hash_mix(h, addr[i]);
+    }
+    return hash_mix(h, server->port);
+}
+
+/* Takes over the ids that 'old' has. */
+static void
+keep_ids(struct assignment *new, const struct assignment *old)
+{
+    new->id = old->id;
+    for (size_t i = 0; i < new->pool->n_servers; i++) {
+        size_t j = find_same_server(old->pool, &new->pool->servers[i]);
+
+        new->members[i] = j != SIZE_MAX ? old->members[j] : 0;
+    }
+}
+
+static void
+mark_used(const struct assignments *installed, struct id_set *pool_ids,
+          struct id_set *member_ids)
+{
+    for (size_t i = 0; i < installed->n_pools; i++) {
+        const struct assignment *a = &installed->pools[i];
+
+        pool_ids->used[a->id] = true;
+        for (size_t j = 0; j < a->pool->n_servers; j++) {
+            member_ids->used[a->members[j]] = true;
+        }
+    }
+}
+
+static void
+allocate_ids(struct assignment *new, struct id_set *pool_ids,
+             struct id_set *member_ids)
+{
+    if (!new->id) {
+        new->id = id_allocate(pool_ids, hash_string(new->pool->name));
+    }
+    for (size_t i = 0; i < new->pool->n_servers; i++) {
+        if (!new->members[i]) {
+            new->members[i] = id_allocate(
+                member_ids, member_hash(new->pool, &new->pool->servers[i]));
+        }
+    }
+}
+
+/* Returns who owns the slots of 'old', as indexes into the servers of 'pool', or
+ * NULL if 'old' has no table of that size.  The caller frees it. */
+static uint16_t *
+translate_slots(const struct pool *pool, const struct assignment *old)
+{
+    uint16_t *owners;
+    uint16_t *index;
+
+    if (!old || old->pool->n_slots != pool->n_slots) {
+        return NULL;
+    }
+
+    index = lb_xcalloc(old->pool->n_servers, sizeof *index);
+    for (size_t i = 0; i < old->pool->n_servers; i++) {
+        size_t j = pool_find_server(pool, old->pool->servers[i].name);
+
+        index[i] = j == SIZE_MAX ? SLOT_NONE : j;
+    }
+    owners = lb_xcalloc(pool->n_slots, sizeof *owners);
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        uint16_t slot = old->slots[i];
+
+        owners[i] = slot == SLOT_NONE ? SLOT_NONE : index[slot];
+    }
+    free(index);
+    return owners;
+}
+
+static void
+assign_slots(struct assignment *new, const struct assignment *old)
+{
+    const struct pool *pool = new->pool;
+    size_t n = pool->n_servers;
+    struct slot_server *servers = lb_xcalloc(n, sizeof *servers);
+    uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
+    struct distribution dist = { .shares = lb_xcalloc(n, sizeof *dist.shares) };
+    uint16_t *owners = translate_slots(pool, old);
+
+    pool_distribute(pool, &dist);
+    for (size_t i = 0; i < n; i++) {
+        servers[i].name = pool->servers[i].name;
+        servers[i].share = dist.shares[i];
+    }
+    slots_apportion(servers, n, owners, pool->n_slots, quotas);
+    new->slots = lb_xcalloc(pool->n_slots, sizeof *new->slots);
+    slots_assign(servers, n, quotas, owners, pool->n_slots, new->slots);
+
+    free(owners);
+    free(dist.shares);
+    free(quotas);
+    free(servers);
+}
+
+void
+assignments_compute(const struct model *model,
+                    const struct assignments *installed,
+                    struct assignments *assignments)
+{
+    struct id_set *pool_ids = lb_xcalloc(1, sizeof *pool_ids);
+    struct id_set *member_ids = lb_xcalloc(1, sizeof *member_ids);
+
+    assignments->n_pools = model->n_pools;
+    assignments->pools = lb_xcalloc(model->n_pools,
+                                    sizeof *assignments->pools);
+    mark_used(installed, pool_ids, member_ids);
+    for (size_t i = 0; i < model->n_pools; i++) {
+        struct assignment *new = &assignments->pools[i];
+        const struct assignment *old;
+
+        new->pool = model->pools[i];
+        new->members = lb_xcalloc(new->pool->n_servers, sizeof *new->members);
+        old = assignments_find(installed, new->pool->name);
+        if (old) {
+            keep_ids(new, old);
+        }
+        assign_slots(new, old);
+    }
+    for (size_t i = 0; i < model->n_pools; i++) {
+        allocate_ids(&assignments->pools[i], pool_ids, member_ids);
+    }
+    free(member_ids);
+    free(pool_ids);
+}
+
+size_t
+assignment_n_slots(const struct assignment *assignment, size_t index)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < assignment->pool->n_slots; i++) {
+        n += assignment->slots[i] == index;
+    }
+    return n;
+}
+
+size_t
+assignment_moved(const struct assignment *old, const struct assignment *new)
+{
+    uint16_t *owners = translate_slots(new->pool, old);
+    size_t n_moved = new->pool->n_slots;
+
+    if (owners) {
+        n_moved = slots_moved(owners, new->slots, new->pool->n_slots);
+        free(owners);
+    }
+    return n_moved;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_ASSIGN_H
+#define LB_ASSIGN_H 1
+
+/* What pools get on a bridge beyond what the file says: ids and slots
+ * ==================================================================
+ *
+ * A pool has an id, which its group and its cookies are made of.  Each of its
+ * servers has a member id, which goes into the marks of tracked connections and
+ * so must stay the same for as long as any of them lives.  And there is the slot
+ * table.
+ *
+ * On an empty bridge all of that is a function of the file alone.  On a bridge
+ * that has some of it already, what is there stays.  An id never passes from
+ * one owner to another in a single step: connections of the old one may still
+ * carry it.
+ *
+ * Pure: no OpenFlow, no I/O. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/model.h"
+
+/* One pool.  Owns the arrays, borrows the pool. */
+struct assignment {
+    const struct pool *pool;
+    uint16_t id;                /* Not 0; no other pool on the bridge has it. */
+    uint16_t *members;          /* Per server, likewise. */
+    uint16_t *slots;            /* 'pool->n_slots' indexes into the servers, or
+                                 * SLOT_NONE. */
+};
+
+struct assignments {
+    struct assignment *pools;
+    size_t n_pools;
+};
+
+/* Fills in '*assignments', one element for each pool of 'model' in the same
+ * order.  'installed' is what the bridge has, perhaps nothing. */
+void assignments_compute(const struct model *model,
+                         const struct assignments *installed,
+                         struct assignments *assignments);
+void assignments_uninit(struct assignments *);
+
+/* The assignment of the pool called 'name', or NULL. */
+const struct assignment *assignments_find(const struct assignments *,
+                                          const char *name);
+
+/* Number of slots that server 'index' owns. */
+size_t assignment_n_slots(const struct assignment *, size_t index);
+
+/* For a pool that changes from 'old' to 'new', either of which may be NULL: how
+ * many slots go to another server (by name), out of 'new->pool->n_slots'.  All
+ * of them if the number of slots changes. */
+size_t assignment_moved(const struct assignment *old,
+                        const struct assignment *new);
+
+#endif /* lib/assign.h */

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include <endian.h>
+#include <net/ethernet.h>
+
+#include <openvswitch/ofp-actions.h>
+#include <openvswitch/ofp-msgs.h>
+
+/* Messages go into a bundle, which adds 16 bytes to them, and lengths have 16
+ * bits.  libopenvswitch checks neither. */
+#define MAX_MESSAGE (UINT16_MAX - 16)
+
+/* ovs-vswitchd 3.1 aborts when it has to describe a group in more than 64 KiB,
+ * and the description is largest in OpenFlow 1.0, with up to 1.5 times the bytes
+ * of 1.5. */
+#define MAX_GROUP (40 * 1024)
+
+uint8_t
+compiler_table(const struct compiler *c, enum layout_table table)
+{
+    return c->settings->table_base + table;
+}
+
+static void
+start_afresh(struct compiler *c)
+{
+    match_init_catchall(&c->match);
+    ofpbuf_clear(&c->acts);
+}
+
+/* Complains unless the flow that is desired already under the key of 'fm' is the
+ * same. */
+static void
+check_same(struct compiler *c, const struct ofputil_flow_mod *fm,
+           const struct source_loc *loc)
+{
+    struct ofstate other;
+    struct of_flow *flow;
+
+    ofstate_init(&other);
+    flow = ofstate_add_flow(&other, fm);
+    if (!of_flow_equal(flow, ofstate_find_flow(c->desired, flow))) {
+        diag_error(c->diags, loc, "needs a flow that something else in this "
+                   "file needs with different actions");
+    }
+    ofstate_uninit(&other);
+}
+
+void
+compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
+              uint64_t cookie, const struct source_loc *loc)
+{
+    struct ofputil_flow_mod fm = {
+        .priority = priority,
+        .table_id = table,
+        .command = OFPFC_ADD,
+        .new_cookie = htobe64(cookie),
+        .buffer_id = UINT32_MAX,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+        .ofpacts = c->acts.data,
+        .ofpacts_len = c->acts.size,
+    };
+    struct of_flow *flow;
+
+    minimatch_init(&fm.match, &c->match);
+    flow = ofstate_add_flow(c->desired, &fm);
+    if (!flow) {
+        check_same(c, &fm, loc);
+    } else {
+        if (loc) {
+            flow->loc = *loc;
+        }
+        if (flow->message->size > MAX_MESSAGE) {
+            diag_error(c->diags, loc, "needs a flow too big for OpenFlow");
+        }
+    }
+    minimatch_destroy(&fm.match);
+    start_afresh(c);
+}
+
+void
+compiler_emit_entry(struct compiler *c, enum layout_priority priority,
+                    uint64_t cookie, const struct source_loc *loc)
+{
+    match_set_reg_masked(&c->match, REG_SEEN - MFF_REG0, 0, REG_SEEN_BIT);
+    compiler_emit(c, c->settings->entry_table,
+                  c->settings->priority + priority, cookie, loc);
+}
+
+void
+compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
+                    const struct source_loc *loc)
+{
+    struct of_group *group = ofstate_add_group(c->desired, gm);
+
+    if (group) {
+        group->loc = *loc;
+        if (group->message->size > MAX_GROUP) {
+            diag_error(c->diags, loc, "needs a group of %u bytes; above %d "
+                       "the switch may abort when it describes it",
+                       group->message->size, MAX_GROUP);
+        }
+    }
+}
+
+void
+compiler_match_protocol(struct compiler *c, enum protocol protocol)
+{
+    match_set_dl_type(&c->match, htons(ETHERTYPE_IP));
+    match_set_nw_proto(&c->match, protocol);
+}
+
+void
+compiler_match_to(struct compiler *c, enum protocol protocol,
+                  const struct ip *ip, uint16_t port)
+{
+    compiler_match_protocol(c, protocol);
+    match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
+    match_set_tp_dst(&c->match, htons(port));
+}
+
+void
+compiler_match_from(struct compiler *c, enum protocol protocol,
+                    const struct ip *ip, uint16_t port)
+{
+    compiler_match_protocol(c, protocol);
+    match_set_nw_src(&c->match, htonl(ip_v4(ip)));
+    match_set_tp_src(&c->match, htons(port));
+}
+
+void
+compiler_match_ct(struct compiler *c, uint32_t state, uint32_t mask)
+{
+    match_set_ct_state_masked(&c->match, state | CT_TRACKED,
+                              mask | CT_TRACKED);
+}
+
+void
+compiler_match_member(struct compiler *c, uint16_t member)
+{
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, member);
+}
+
+void
+compiler_match_mark(struct compiler *c, uint16_t member)
+{
+    match_set_ct_mark_masked(&c->match, (uint32_t) member << MARK_MEMBER_SHIFT,
+                             MARK_MEMBER_MASK);
+}

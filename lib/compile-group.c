@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include <string.h>
+
+#include <openvswitch/ofp-actions.h>
+
+#include "lib/actions.h"
+#include "lib/slots.h"
+
+/* A pool's group: one bucket for each slot
+ * ========================================
+ *
+ * With "dp_hash", OVS makes a table of hash values out of the buckets' weights.
+ * For a power of two of equal weights up to 256 that table is the identity, so
+ * slot i is bucket i (ofproto-dpif.c, group_setup_dp_hash_table()).  With "hash"
+ * it gives each bucket a score, a hash of its id and the fields, times the
+ * weight, and takes the highest (ofproto-dpif-xlate.c,
+ * group_best_live_bucket()): with equal weights each bucket is as likely as any
+ * other.  So in both, a slot is a slot. */
+
+uint32_t
+assignment_group_id(const struct assignment *a)
+{
+    return GROUP_ID_BASE + a->id;
+}
+
+/* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a selection
+ * method OVS would leave out the ports of UDP.)  By client: "hash" of the
+ * address.  The low half of the parameter marks the group as lbgen's. */
+static void
+set_selection(const struct pool *pool, struct ofputil_group_props *props)
+{
+    struct distribution dist = {
+        .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
+    };
+    union mf_value mask;
+
+    pool_distribute(pool, &dist);
+    props->selection_method_param = GROUP_MAGIC;
+    switch (dist.selection) {
+    case POLICY_BY_CONNECTION:
+        strcpy(props->selection_method, "dp_hash");
+        break;
+
+    case POLICY_BY_CLIENT:
+        strcpy(props->selection_method, "hash");
+        memset(&mask, 0, sizeof mask);
+        mask.be32 = htonl(UINT32_MAX << (32 - dist.client_prefix));
+        field_array_set(MFF_IPV4_SRC, &mask, &props->fields);
+        break;
+    }
+    free(dist.shares);
+}
+
+/* A bucket that stands for 'member'. */
+static struct ofputil_bucket *
+make_bucket(const struct compiler *c, size_t slot, uint16_t member)
+{
+    struct ofputil_bucket *bucket = lb_xcalloc(1, sizeof *bucket);
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 64);
+    act_set_u32(&acts, REG_MEMBER, member);
+    act_resubmit(&acts, compiler_table(c, TABLE_SERVER));
+
+    bucket->weight = 1;
+    bucket->watch_port = OFPP_ANY;
+    bucket->watch_group = OFPG_ANY;
+    bucket->bucket_id = slot;
+    bucket->ofpacts_len = acts.size;
+    bucket->ofpacts = ofpbuf_steal_data(&acts);
+    return bucket;
+}
+
+void
+compile_group(struct compiler *c, const struct assignment *a)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_SELECT,
+        .group_id = assignment_group_id(a),
+    };
+
+    ovs_list_init(&gm.buckets);
+    set_selection(a->pool, &gm.props);
+    for (size_t i = 0; i < a->pool->n_slots; i++) {
+        if (a->slots[i] != SLOT_NONE) {
+            struct ofputil_bucket *bucket
+                = make_bucket(c, i, a->members[a->slots[i]]);
+
+            ovs_list_push_back(&gm.buckets, &bucket->list_node);
+        }
+    }
+    compiler_emit_group(c, &gm, &a->pool->loc);
+    ofputil_uninit_group_mod(&gm);
+}

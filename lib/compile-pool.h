@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_COMPILE_POOL_H
+#define LB_COMPILE_POOL_H 1
+
+/* What the parts of the compiler share
+ * ====================================
+ *
+ * Internal to lib/compile*.c.  One file for each kind of "connections:", which
+ * emits the flows of one pool of that kind. */
+
+#include <stdint.h>
+
+#include <openvswitch/match.h>
+#include <openvswitch/ofpbuf.h>
+
+#include "lib/compile.h"
+#include "lib/layout.h"
+
+/* Connection tracking state bits, as in ovs-fields(7), "ct_state". */
+enum ct_state {
+    CT_NEW = 0x01,
+    CT_REPLY = 0x08,
+    CT_INVALID = 0x10,
+    CT_TRACKED = 0x20,
+    CT_SNAT = 0x40
+};
+
+/* A run of the compiler. */
+struct compiler {
+    const struct settings *settings;
+    const struct ports *ports;
+    const char *where;          /* The bridge, for messages; or NULL. */
+    struct ofstate *desired;
+    struct diags *diags;
+
+    /* The flow that is being put together; emptied by compiler_emit(). */
+    struct match match;
+    struct ofpbuf acts;
+};
+
+/* Adds a flow of 'compiler->match' and 'compiler->acts' and starts afresh.  The
+ * same flow may be emitted more than once; a different one of the same match is
+ * an error. */
+void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
+                   uint64_t cookie, const struct source_loc *loc);
+
+/* Emits a flow into the entry table that packets meet only once: those given
+ * back to it are not matched again. */
+void compiler_emit_entry(struct compiler *, enum layout_priority,
+                         uint64_t cookie, const struct source_loc *loc);
+
+/* Adds a group; 'gm' is still the caller's. */
+void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
+                         const struct source_loc *loc);
+
+/* The number of one of lbgen's own tables. */
+uint8_t compiler_table(const struct compiler *, enum layout_table);
+
+/* Match packets of a protocol, and to (from) one address and port. */
+void compiler_match_protocol(struct compiler *, enum protocol);
+void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
+                       uint16_t port);
+void compiler_match_from(struct compiler *, enum protocol, const struct ip *,
+                         uint16_t port);
+
+/* Match a state of connection tracking: bits of 'mask' as in 'state', which has
+ * CT_TRACKED implied. */
+void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
+
+/* Match the server that a slot or a connection's mark stands for. */
+void compiler_match_member(struct compiler *, uint16_t member);
+void compiler_match_mark(struct compiler *, uint16_t member);
+
+/* The port of 'server', or PORT_NONE after queueing an error. */
+uint16_t compiler_port(struct compiler *, const struct server *);
+
+uint32_t assignment_group_id(const struct assignment *);
+
+/* Emit the flows of one pool. */
+void compile_tracked(struct compiler *, const struct assignment *);
+void compile_stateless(struct compiler *, const struct assignment *);
+
+/* Emit what all pools of that kind share. */
+void compile_tracked_common(struct compiler *);
+void compile_stateless_common(struct compiler *);
+
+/* Emits the flow that answers ARP requests for the pool's VIP. */
+void compile_arp(struct compiler *, const struct pool *);
+
+/* Adds the pool's group. */
+void compile_group(struct compiler *, const struct assignment *);
+
+/* Emits the flows that keep records. */
+void compile_record(struct compiler *, const struct assignment *);
+void compile_record_settings(struct compiler *);
+
+#endif /* lib/compile-pool.h */

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include "lib/actions.h"
+
+/* "connections: stateless"
+ * ========================
+ *
+ * Every packet to the VIP meets the group and every packet from a server's port
+ * is taken for a reply.  Replies go out where their Ethernet destination was
+ * last seen sending requests, which a learn() action in the entry flow notes.
+ * NORMAL would not do: it would see the VIP's MAC move between server ports with
+ * every reply. */
+
+/* How long a client's port is remembered after the last reply to it. */
+#define CLIENT_IDLE_TIMEOUT 3600
+
+static void
+emit_entry(struct compiler *c, const struct assignment *a)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    act_learn_client(&c->acts, compiler_table(c, TABLE_CLIENT),
+                     cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT);
+    act_group(&c->acts, assignment_group_id(a));
+    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
+                        &pool->loc);
+}
+
+static void
+emit_server(struct compiler *c, const struct assignment *a,
+            const struct server *server, uint16_t member, uint16_t port)
+{
+    bool tcp = a->pool->protocol == PROTOCOL_TCP;
+
+    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_member(c, member);
+    act_set_ip(&c->acts, MFF_IPV4_DST, &server->ip);
+    act_set_u16(&c->acts, tcp ? MFF_TCP_DST : MFF_UDP_DST, server->port);
+    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_output(&c->acts, port);
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
+                  cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
+}
+
+static void
+emit_return(struct compiler *c, const struct assignment *a,
+            const struct server *server, uint16_t member)
+{
+    const struct pool *pool = a->pool;
+    bool tcp = pool->protocol == PROTOCOL_TCP;
+
+    compiler_match_from(c, pool->protocol, &server->ip, server->port);
+    act_set_ip(&c->acts, MFF_IPV4_SRC, &pool->vip);
+    act_set_u16(&c->acts, tcp ? MFF_TCP_SRC : MFF_UDP_SRC, pool->port);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
+    compiler_emit_entry(c, PRIORITY_RETURN,
+                        cookie_make(COOKIE_RETURN, a->id, member),
+                        &server->loc);
+}
+
+void
+compile_stateless(struct compiler *c, const struct assignment *a)
+{
+    emit_entry(c, a);
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        const struct server *server = &a->pool->servers[i];
+        uint16_t port = compiler_port(c, server);
+
+        if (port != PORT_NONE) {
+            emit_server(c, a, server, a->members[i], port);
+            emit_return(c, a, server, a->members[i]);
+        }
+    }
+}
+
+/* A client that has been forgotten, or has not sent a request yet: as a switch
+ * does with an unknown destination. */
+void
+compile_stateless_common(struct compiler *c)
+{
+    act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_FLOOD);
+    compiler_emit(c, compiler_table(c, TABLE_CLIENT), 0,
+                  cookie_make(COOKIE_FLOOD, 0, 0), NULL);
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include "lib/actions.h"
+
+/* "connections: tracked"
+ * ======================
+ *
+ * Only the first packet of a connection meets the group.  It is committed with
+ * NAT to the server and goes out at once, without another recirculation.  The
+ * rest of the connection takes one recirculation in each direction. */
+
+/* Client to VIP, first look. */
+static void
+emit_entry(struct compiler *c, const struct assignment *a)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_FORWARD));
+    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
+                        &pool->loc);
+}
+
+/* Client to VIP, connection not known. */
+static void
+emit_new(struct compiler *c, const struct assignment *a)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
+    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    act_group(&c->acts, assignment_group_id(a));
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 10,
+                  cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
+}
+
+/* Client to VIP, connection known.  (It is still "new" to the switch until the
+ * server has answered, so that state is not looked at.) */
+static void
+emit_forward(struct compiler *c, const struct assignment *a,
+             const struct server *server, uint16_t member, uint16_t port)
+{
+    compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
+    compiler_match_mark(c, member);
+    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_output(&c->acts, port);
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 20,
+                  cookie_make(COOKIE_FORWARD, a->id, member), &server->loc);
+}
+
+/* Client to VIP, this server chosen. */
+static void
+emit_server(struct compiler *c, const struct assignment *a,
+            const struct server *server, uint16_t member, uint16_t port)
+{
+    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_member(c, member);
+    act_ct_commit(&c->acts, c->settings->zone, &server->ip, server->port,
+                  (uint32_t) member << MARK_MEMBER_SHIFT, MARK_MEMBER_MASK);
+    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_output(&c->acts, port);
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
+                  cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
+}
+
+/* Server to client, first look.  Pools that share the server share the flow. */
+static void
+emit_return(struct compiler *c, const struct assignment *a,
+            const struct server *server)
+{
+    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
+    act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_REVERSE));
+    compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_RETURN, 0, 0),
+                        &server->loc);
+}
+
+/* Server to client, connection known: out where its requests come in. */
+static void
+emit_reverse(struct compiler *c, const struct assignment *a,
+             const struct server *server, uint16_t member)
+{
+    compiler_match_ct(c, CT_REPLY, CT_REPLY | CT_INVALID);
+    compiler_match_mark(c, member);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
+    act_output_field(&c->acts, MFF_CT_MARK, MARK_PORT_BITS);
+    compiler_emit(c, compiler_table(c, TABLE_REVERSE), 20,
+                  cookie_make(COOKIE_REVERSE, a->id, member), &server->loc);
+}
+
+void
+compile_tracked(struct compiler *c, const struct assignment *a)
+{
+    emit_entry(c, a);
+    emit_new(c, a);
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        const struct server *server = &a->pool->servers[i];
+        uint16_t port = compiler_port(c, server);
+
+        if (port != PORT_NONE) {
+            emit_forward(c, a, server, a->members[i], port);
+            emit_server(c, a, server, a->members[i], port);
+            emit_return(c, a, server);
+            emit_reverse(c, a, server, a->members[i]);
+        }
+    }
+}
+
+/* What comes from a server's port but is no part of a connection to a VIP goes
+ * back to the entry table as it came, marked as seen, for the bridge's own flows.
+ * A packet of such a connection that is not valid, or whose server is no longer
+ * known, has had its source rewritten already and ends here. */
+void
+compile_tracked_common(struct compiler *c)
+{
+    uint8_t table = compiler_table(c, TABLE_REVERSE);
+
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
+    compiler_emit(c, table, 10, cookie_make(COOKIE_STALE, 0, 0), NULL);
+
+    act_ct_clear(&c->acts);
+    act_set_bits(&c->acts, REG_SEEN, REG_SEEN_BIT, REG_SEEN_BIT);
+    act_resubmit(&c->acts, c->settings->entry_table);
+    compiler_emit(c, table, 0, cookie_make(COOKIE_PASS, 0, 0), NULL);
+}

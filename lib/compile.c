@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile.h"
+
+#include "lib/actions.h"
+#include "lib/compile-pool.h"
+
+/* One kind of "connections:". */
+struct connections_compiler {
+    void (*pool)(struct compiler *, const struct assignment *);
+    void (*common)(struct compiler *);
+};
+
+static const struct connections_compiler connections_compilers[] = {
+    [CONNECTIONS_TRACKED] = { compile_tracked, compile_tracked_common },
+    [CONNECTIONS_STATELESS] = { compile_stateless, compile_stateless_common },
+};
+
+uint16_t
+compiler_port(struct compiler *c, const struct server *server)
+{
+    uint16_t port;
+
+    if (!server->has_mac || !server->interface) {
+        diag_error(c->diags, &server->loc, "server \"%s\" needs %s",
+                   server->name,
+                   (server->has_mac ? "an interface"
+                    : server->interface ? "a mac"
+                    : "a mac and an interface"));
+        return PORT_NONE;
+    }
+    port = ports_find(c->ports, server->interface);
+    if (port == PORT_NONE) {
+        diag_error(c->diags, &server->loc,
+                   "server \"%s\": bridge \"%s\" has no port %s",
+                   server->name, c->where, server->interface);
+    }
+    return port;
+}
+
+/* Emits the lowest flow of the entry table: a learning switch for all that
+ * nothing else is there for. */
+static void
+compile_fallback(struct compiler *c)
+{
+    act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_NORMAL);
+    compiler_emit(c, c->settings->entry_table, LAYOUT_FALLBACK_PRIORITY,
+                  cookie_make(COOKIE_FALLBACK, 0, 0), NULL);
+}
+
+static void
+compile_pool(struct compiler *c, const struct assignment *a)
+{
+    compile_arp(c, a->pool);
+    connections_compilers[a->pool->connections].pool(c, a);
+    compile_group(c, a);
+    compile_record(c, a);
+}
+
+bool
+compile(const struct model *model, const struct assignments *assignments,
+        const struct ports *ports, const char *where,
+        struct ofstate *desired, struct diags *diags)
+{
+    bool common_done[LB_ARRAY_SIZE(connections_compilers)] = { false };
+    size_t n_errors = diags_n_errors(diags);
+    struct compiler c = {
+        .settings = &model->settings,
+        .ports = ports,
+        .where = where,
+        .desired = desired,
+        .diags = diags,
+    };
+
+    match_init_catchall(&c.match);
+    ofpbuf_init(&c.acts, 256);
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        const struct assignment *a = &assignments->pools[i];
+        enum connections connections = a->pool->connections;
+
+        compile_pool(&c, a);
+        if (!common_done[connections]) {
+            connections_compilers[connections].common(&c);
+            common_done[connections] = true;
+        }
+    }
+    if (model->n_pools) {
+        compile_record_settings(&c);
+        if (model->settings.fallback == FALLBACK_NORMAL) {
+            compile_fallback(&c);
+        }
+    }
+    ofpbuf_uninit(&c.acts);
+    return diags_n_errors(diags) == n_errors;
+}

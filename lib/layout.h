@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_LAYOUT_H
+#define LB_LAYOUT_H 1
+
+/* Where things lie on the bridge
+ * ==============================
+ *
+ * Packets meet lbgen in one table that it shares with others, the entry table
+ * ("entry_table:", 0 unless the user says otherwise).  From there they go on in
+ * tables of lbgen's own, LAYOUT_N_TABLES from "table_base:" on:
+ *
+ *   tracked                              stateless
+ *
+ *   client -> VIP                        client -> VIP
+ *     entry: ct(nat)                       entry: learn client, group
+ *     forward: known  -> server            server: rewrite, output
+ *              new    -> group           server -> client
+ *     server: commit with NAT, output      entry: rewrite
+ *   server -> client                       client: output where learned
+ *     entry: ct(nat)
+ *     reverse: known -> client
+ *              else  -> given back to the entry table
+ *
+ * A group has one bucket for each slot.  A bucket only says which server it
+ * stands for, by the server's member id in register 0, and resubmits to the
+ * server table, where new connections are counted: counters of flows survive a
+ * change of the group, those of buckets do not.
+ *
+ * A tracked connection carries two things in its mark: in the upper half the
+ * member id of its server, in the lower half the port that its client is
+ * behind.  So established connections need one lookup by mark whatever the
+ * number of VIPs, and replies leave by the port that the requests came in by:
+ * no MAC learning, no NORMAL. */
+
+#include <stdint.h>
+
+#include <openvswitch/meta-flow.h>
+
+/* Tables, counted from "table_base:". */
+enum layout_table {
+    TABLE_FORWARD,              /* To a VIP, after ct(nat). */
+    TABLE_REVERSE,              /* From a server, after ct(nat). */
+    TABLE_SERVER,               /* The slot is chosen; register 0 says. */
+    TABLE_CLIENT,               /* Learned: client MAC to port. */
+    TABLE_RECORD,               /* Notes to ourselves; no packet gets here. */
+    LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
+};
+
+/* Priorities in the entry table, counted from "priority:". */
+enum layout_priority {
+    PRIORITY_RETURN = 0,        /* From servers. */
+    PRIORITY_ENTRY = 1          /* To VIPs: a server may be a client as well. */
+};
+
+/* Priority of the flow that "fallback: normal" adds to the entry table. */
+#define LAYOUT_FALLBACK_PRIORITY 1
+
+/* What a flow is for: bits 32 to 39 of its cookie. */
+enum cookie_kind {
+    COOKIE_ARP = 1,
+    COOKIE_ENTRY,               /* Entry table, client to VIP. */
+    COOKIE_RETURN,              /* Entry table, server to client. */
+    COOKIE_NEW,                 /* Forward table, a new connection. */
+    COOKIE_FORWARD,             /* Forward table, a known one. */
+    COOKIE_REVERSE,             /* Reverse table, a known one. */
+    COOKIE_PASS,                /* Reverse table, gives back the rest. */
+    COOKIE_STALE,               /* Reverse table, drops what is left over. */
+    COOKIE_SERVER,              /* Server table. */
+    COOKIE_CLIENT,              /* Learned by the switch itself. */
+    COOKIE_FLOOD,               /* Client table, port not learned. */
+    COOKIE_FALLBACK,
+    COOKIE_RECORD,
+    COOKIE_SETTINGS
+};
+
+/* Cookie: "lbg" in bits 40 to 63, kind, pool id in bits 16 to 31, member id in
+ * bits 0 to 15.  The upper 24 bits are what makes a flow lbgen's. */
+#define COOKIE_MAGIC UINT64_C(0x6c62670000000000)
+#define COOKIE_MASK UINT64_C(0xffffff0000000000)
+
+static inline uint64_t
+cookie_make(enum cookie_kind kind, uint16_t pool_id, uint16_t member)
+{
+    return (COOKIE_MAGIC | (uint64_t) kind << 32 | (uint64_t) pool_id << 16
+            | member);
+}
+
+static inline enum cookie_kind
+cookie_kind(uint64_t cookie)
+{
+    return (cookie >> 32) & 0xff;
+}
+
+static inline uint16_t
+cookie_pool(uint64_t cookie)
+{
+    return cookie >> 16;
+}
+
+static inline uint16_t
+cookie_member(uint64_t cookie)
+{
+    return cookie;
+}
+
+/* Groups have no cookie.  What makes one lbgen's is the low half of its
+ * selection_method_param, which only seeds the hash. */
+#define GROUP_MAGIC UINT32_C(0x6c626762)
+
+/* Pool id 1 to 65535 to group id. */
+#define GROUP_ID_BASE UINT32_C(0x6c620000)
+
+/* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
+ * tells the entry table that lbgen has already had this packet. */
+#define REG_MEMBER MFF_REG0
+#define REG_SEEN MFF_REG15
+#define REG_SEEN_BIT UINT32_C(0x80000000)
+
+/* Records: which one is in one register, which chunk of its text in another.  A
+ * chunk and its flow stay well below the 64 KiB that OpenFlow allows. */
+#define RECORD_REG_ID 0
+#define RECORD_REG_CHUNK 1
+#define RECORD_CHUNK 60000
+#define RECORD_PRIORITY 1
+
+/* Halves of a connection's mark. */
+#define MARK_MEMBER_SHIFT 16
+#define MARK_MEMBER_MASK UINT32_C(0xffff0000)
+#define MARK_PORT_BITS 16
+
+#endif /* lib/layout.h */

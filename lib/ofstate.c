@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/ofstate.h"
+
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openvswitch/dynamic-string.h>
+#include <openvswitch/ofp-msgs.h>
+
+#include "lib/layout.h"
+#include "lib/util.h"
+
+void
+ofstate_init(struct ofstate *state)
+{
+    hmap_init(&state->flows);
+    hmap_init(&state->groups);
+}
+
+static void
+flow_destroy(struct of_flow *flow)
+{
+    minimatch_destroy(&flow->match);
+    ofpbuf_delete(flow->message);
+    free(flow);
+}
+
+void
+ofstate_uninit(struct ofstate *state)
+{
+    struct of_flow *flow;
+    struct of_group *group;
+
+    HMAP_FOR_EACH_SAFE (flow, node, &state->flows) {
+        hmap_remove(&state->flows, &flow->node);
+        flow_destroy(flow);
+    }
+    hmap_destroy(&state->flows);
+    HMAP_FOR_EACH_SAFE (group, node, &state->groups) {
+        hmap_remove(&state->groups, &group->node);
+        ofpbuf_delete(group->message);
+        free(group);
+    }
+    hmap_destroy(&state->groups);
+}
+
+static uint32_t
+flow_hash(uint8_t table, uint16_t priority, const struct minimatch *match)
+{
+    return minimatch_hash(match, (uint32_t) table << 16 | priority);
+}
+
+static struct of_flow *
+find_flow(const struct ofstate *state, uint8_t table, uint16_t priority,
+          const struct minimatch *match)
+{
+    struct of_flow *flow;
+
+    HMAP_FOR_EACH_WITH_HASH (flow, node, flow_hash(table, priority, match),
+                             &state->flows) {
+        if (flow->table == table && flow->priority == priority
+            && minimatch_equal(&flow->match, match)) {
+            return flow;
+        }
+    }
+    return NULL;
+}
+
+struct of_flow *
+ofstate_find_flow(const struct ofstate *state, const struct of_flow *like)
+{
+    return find_flow(state, like->table, like->priority, &like->match);
+}
+
+struct of_group *
+ofstate_find_group(const struct ofstate *state, uint32_t id)
+{
+    struct of_group *group;
+
+    HMAP_FOR_EACH_WITH_HASH (group, node, id, &state->groups) {
+        if (group->id == id) {
+            return group;
+        }
+    }
+    return NULL;
+}
+
+/* Sets the transaction id to 0, so that equal messages have equal bytes. */
+static struct ofpbuf *
+without_xid(struct ofpbuf *message)
+{
+    struct ofp_header *oh = message->data;
+
+    oh->xid = 0;
+    ofpbuf_trim(message);
+    return message;
+}
+
+struct of_flow *
+ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
+{
+    struct of_flow *flow;
+
+    if (find_flow(state, fm->table_id, fm->priority, &fm->match)) {
+        return NULL;
+    }
+    flow = lb_xcalloc(1, sizeof *flow);
+    flow->table = fm->table_id;
+    flow->priority = fm->priority;
+    flow->cookie = be64toh(fm->new_cookie);
+    minimatch_clone(&flow->match, &fm->match);
+    flow->message = without_xid(
+        ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM));
+    hmap_insert(&state->flows, &flow->node,
+                flow_hash(flow->table, flow->priority, &flow->match));
+    return flow;
+}
+
+struct of_group *
+ofstate_add_group(struct ofstate *state, struct ofputil_group_mod *gm)
+{
+    struct of_group *group;
+
+    if (ofstate_find_group(state, gm->group_id)) {
+        return NULL;
+    }
+    gm->command = OFPGC11_ADD_OR_MOD;
+    gm->command_bucket_id = OFPG15_BUCKET_ALL;
+    group = lb_xcalloc(1, sizeof *group);
+    group->id = gm->group_id;
+    group->message = without_xid(
+        ofputil_encode_group_mod(OFP15_VERSION, gm, NULL, -1));
+    hmap_insert(&state->groups, &group->node, group->id);
+    return group;
+}
+
+static bool
+message_equal(const struct ofpbuf *a, const struct ofpbuf *b)
+{
+    return a->size == b->size && !memcmp(a->data, b->data, a->size);
+}
+
+bool
+of_flow_equal(const struct of_flow *a, const struct of_flow *b)
+{
+    return message_equal(a->message, b->message);
+}
+
+bool
+of_group_equal(const struct of_group *a, const struct of_group *b)
+{
+    return message_equal(a->message, b->message);
+}
+
+bool
+group_is_ours(uint8_t type, const struct ofputil_group_props *props)
+{
+    return (type == OFPGT11_SELECT && props->selection_method[0]
+            && (uint32_t) props->selection_method_param == GROUP_MAGIC);
+}
+
+static int
+compare_flows(const void *a_, const void *b_)
+{
+    const struct of_flow *a = *(const struct of_flow *const *) a_;
+    const struct of_flow *b = *(const struct of_flow *const *) b_;
+    int order;
+
+    if (a->table != b->table) {
+        return a->table < b->table ? -1 : 1;
+    } else if (a->priority != b->priority) {
+        return a->priority > b->priority ? -1 : 1;
+    } else if (a->cookie != b->cookie) {
+        return a->cookie < b->cookie ? -1 : 1;
+    }
+
+    char *as = minimatch_to_string(&a->match, NULL, 0);
+    char *bs = minimatch_to_string(&b->match, NULL, 0);
+    order = strcmp(as, bs);
+    free(as);
+    free(bs);
+    return order;
+}
+
+struct of_flow **
+ofstate_sorted_flows(const struct ofstate *state)
+{
+    size_t n = hmap_count(&state->flows);
+    struct of_flow **flows = lb_xcalloc(n + 1, sizeof *flows);
+    struct of_flow *flow;
+    size_t i = 0;
+
+    HMAP_FOR_EACH (flow, node, &state->flows) {
+        flows[i++] = flow;
+    }
+    qsort(flows, n, sizeof *flows, compare_flows);
+    return flows;
+}
+
+static int
+compare_groups(const void *a_, const void *b_)
+{
+    const struct of_group *a = *(const struct of_group *const *) a_;
+    const struct of_group *b = *(const struct of_group *const *) b_;
+
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+struct of_group **
+ofstate_sorted_groups(const struct ofstate *state)
+{
+    size_t n = hmap_count(&state->groups);
+    struct of_group **groups = lb_xcalloc(n + 1, sizeof *groups);
+    struct of_group *group;
+    size_t i = 0;
+
+    HMAP_FOR_EACH (group, node, &state->groups) {
+        groups[i++] = group;
+    }
+    qsort(groups, n, sizeof *groups, compare_groups);
+    return groups;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_OFSTATE_H
+#define LB_OFSTATE_H 1
+
+/* A set of flows and groups: what should be, or what is, on a bridge
+ * ==================================================================
+ *
+ * Both the compiler and the reader of a bridge end here, and each entry keeps
+ * the OpenFlow 1.5 message that would add it.  Two entries are the same if
+ * these messages are, byte for byte.  (Comparing actions in any other form
+ * finds differences that are none: a bridge gives back "set_field" for
+ * "load".)
+ *
+ * Flows are known by table, priority and match, groups by id. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openvswitch/hmap.h>
+#include <openvswitch/match.h>
+#include <openvswitch/ofp-flow.h>
+#include <openvswitch/ofp-group.h>
+#include <openvswitch/ofpbuf.h>
+
+#include "lib/diag.h"
+
+struct of_flow {
+    struct hmap_node node;      /* In 'flows' of struct ofstate. */
+    uint8_t table;
+    uint16_t priority;
+    struct minimatch match;
+    uint64_t cookie;            /* Host byte order. */
+    struct ofpbuf *message;     /* OFPT_FLOW_MOD that adds it, xid 0. */
+    struct source_loc loc;      /* Desired: what asked for it. */
+
+    /* Installed: counters. */
+    uint64_t n_packets;
+    uint64_t n_bytes;
+    uint32_t duration;          /* Seconds. */
+};
+
+struct of_group {
+    struct hmap_node node;      /* In 'groups' of struct ofstate. */
+    uint32_t id;
+    struct ofpbuf *message;     /* OFPT_GROUP_MOD, "add or modify", xid 0. */
+    struct source_loc loc;      /* Desired: what asked for it. */
+};
+
+struct ofstate {
+    struct hmap flows;
+    struct hmap groups;
+};
+
+void ofstate_init(struct ofstate *);
+void ofstate_uninit(struct ofstate *);
+
+/* Adds the flow that 'fm' describes (an OFPFC_ADD; still the caller's).  Returns
+ * it, or NULL if the state already has a flow with that table, priority and
+ * match, which stays as it is. */
+struct of_flow *ofstate_add_flow(struct ofstate *,
+                                 const struct ofputil_flow_mod *fm);
+
+/* Adds the group that 'gm' describes (still the caller's).  Returns it, or NULL
+ * if the state already has one with that id, which stays as it is. */
+struct of_group *ofstate_add_group(struct ofstate *,
+                                   struct ofputil_group_mod *gm);
+
+/* The entry of 'state' that has the same key, or NULL. */
+struct of_flow *ofstate_find_flow(const struct ofstate *state,
+                                  const struct of_flow *like);
+struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
+
+/* True if both entries, of the same key, are the same in all that counts. */
+bool of_flow_equal(const struct of_flow *, const struct of_flow *);
+bool of_group_equal(const struct of_group *, const struct of_group *);
+
+/* Whether a group is lbgen's, by the mark that it carries. */
+bool group_is_ours(uint8_t type, const struct ofputil_group_props *);
+
+/* Arrays of all flows (by table, falling priority, text of the match) or groups
+ * (by id), NULL at the end: a stable order for people.  The caller frees the
+ * array, not the entries. */
+struct of_flow **ofstate_sorted_flows(const struct ofstate *);
+struct of_group **ofstate_sorted_groups(const struct ofstate *);
+
+#endif /* lib/ofstate.h */

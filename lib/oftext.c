@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/oftext.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openvswitch/ofp-actions.h>
+#include <openvswitch/ofp-msgs.h>
+
+#include "lib/util.h"
+
+static void
+format_actions(const struct ofpact *acts, size_t size,
+               const struct ports *ports, struct ds *s)
+{
+    struct ofpact_format_params params = { .port_map = &ports->map, .s = s };
+
+    ds_put_cstr(s, "actions=");
+    ofpacts_format(acts, size, &params);
+}
+
+void
+oftext_flow(const struct of_flow *flow, const struct ports *ports,
+            struct ds *s)
+{
+    struct ofputil_flow_mod fm;
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 256);
+    ds_put_format(s, "cookie=0x%"PRIx64",table=%d,", flow->cookie,
+                  flow->table);
+    minimatch_format(&flow->match, NULL, &ports->map, s, flow->priority);
+    if (!ofputil_decode_flow_mod(&fm, flow->message->data,
+                                 OFPUTIL_P_OF15_OXM, NULL, NULL, &acts,
+                                 OFPP_MAX, UINT8_MAX)) {
+        if (fm.idle_timeout) {
+            ds_put_format(s, ",idle_timeout=%"PRIu16, fm.idle_timeout);
+        }
+        if (fm.hard_timeout) {
+            ds_put_format(s, ",hard_timeout=%"PRIu16, fm.hard_timeout);
+        }
+        ds_put_char(s, ' ');
+        format_actions(fm.ofpacts, fm.ofpacts_len, ports, s);
+        minimatch_destroy(&fm.match);
+    }
+    ofpbuf_uninit(&acts);
+}
+
+/* The text of a group without its buckets.  The caller frees it. */
+static char *
+format_head(const struct ofputil_group_mod *gm)
+{
+    struct ofputil_group_mod head = *gm;
+    struct ds s = DS_EMPTY_INITIALIZER;
+    char *text;
+
+    ovs_list_init(&head.buckets);
+    head.command = OFPGC11_ADD;
+    ofputil_group_mod_format__(&s, OFP15_VERSION, &head, NULL, NULL);
+    text = lb_xstrdup(strstr(ds_cstr(&s), "group_id="));
+    ds_destroy(&s);
+    return text;
+}
+
+static char *
+format_bucket(const struct ofputil_bucket *bucket, const struct ports *ports)
+{
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&s, "bucket=bucket_id:%"PRIu32",weight:%"PRIu16,
+                  bucket->bucket_id, bucket->weight);
+    if (bucket->watch_port != OFPP_ANY) {
+        ds_put_format(&s, ",watch_port:%"PRIu16,
+                      (OVS_FORCE uint16_t) bucket->watch_port);
+    }
+    if (bucket->watch_group != OFPG_ANY) {
+        ds_put_format(&s, ",watch_group:%"PRIu32, bucket->watch_group);
+    }
+    ds_put_char(&s, ',');
+    format_actions(bucket->ofpacts, bucket->ofpacts_len, ports, &s);
+    return ds_steal_cstr(&s);
+}
+
+void
+oftext_group_init(struct oftext_group *text, const struct of_group *group,
+                  const struct ports *ports)
+{
+    struct ofputil_group_mod gm;
+    const struct ofputil_bucket *bucket;
+
+    memset(text, 0, sizeof *text);
+    if (ofputil_decode_group_mod(group->message->data, &gm)) {
+        text->head = lb_xasprintf("group_id=%"PRIu32, group->id);
+        return;
+    }
+    text->head = format_head(&gm);
+    text->buckets = lb_xcalloc(ovs_list_size(&gm.buckets) + 1,
+                               sizeof *text->buckets);
+    LIST_FOR_EACH (bucket, list_node, &gm.buckets) {
+        text->buckets[text->n_buckets++] = format_bucket(bucket, ports);
+    }
+    ofputil_uninit_group_mod(&gm);
+}
+
+void
+oftext_group_uninit(struct oftext_group *text)
+{
+    for (size_t i = 0; i < text->n_buckets; i++) {
+        free(text->buckets[i]);
+    }
+    free(text->buckets);
+    free(text->head);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_UPDATE_H
+#define LB_UPDATE_H 1
+
+/* One update of a bridge, from reading it to checking that it took
+ * ================================================================
+ *
+ * Everything that changes a bridge goes this way: a file is applied, a pool is
+ * deleted, a weight is moved. */
+
+#include <stdbool.h>
+
+#include "lib/bridge.h"
+#include "lib/diff.h"
+
+/* What is there, what should be, and the difference. */
+struct update {
+    struct bridge bridge;
+    struct assignments assignments; /* Desired. */
+    struct ofstate desired;
+    struct changes changes;
+};
+
+/* Fills in '*update' for 'bridge', which it takes over, to become what 'model'
+ * says.  'session' is asked for flows and groups of others that would be in the
+ * way.  Returns false after queueing errors; then there is nothing to free. */
+bool update_prepare(struct session *, struct bridge *bridge,
+                    const struct model *model, struct update *update,
+                    struct diags *);
+
+/* Makes the changes in one bundle and reads them back.  Returns false after
+ * queueing errors, at the line of the file that is to blame where there is one.
+ * The bridge is then unchanged, unless the error says otherwise. */
+bool update_commit(struct session *, const struct update *, struct diags *);
+void update_uninit(struct update *);
+
+#endif /* lib/update.h */

@@ -300,6 +300,28 @@ def test_applying_again_moves_nothing(with_installed):
     assert first == again
 
 
+@pytest.mark.parametrize("weights, counts", [
+    ((1, 1, 1), (6, 5, 5)),
+    ((2, 2, 2, 0), (6, 5, 5, 0)),
+    ((100, 100, 100, 1, 1), (5, 5, 4, 1, 1)),
+    ((1,) * 18, (1,) * 16 + (0,) * 2),
+    ((9,) + (1,) * 16, (1,) * 16 + (0,)),
+])
+def test_ties_go_to_owners(weights, counts):
+    """Of several tables that are equally right the installed one stays."""
+    servers = pool(*weights)
+    heavy = max(weights)
+    turns = [i for i, weight in enumerate(weights) if weight == heavy]
+    if len(turns) == 1:
+        turns = range(1, len(weights))
+    for turn in range(len(turns)):
+        owned = list(counts)
+        for i, server in enumerate(turns):
+            owned[turns[(i + turn) % len(turns)]] = counts[server]
+        installed = [i for i, n in enumerate(owned) for _ in range(n)]
+        assert table(servers, installed, 16) == (owned, installed)
+
+
 def test_moves_are_least():
     cases = list(random_cases(12, 300, True))
     for (_, installed, _), (quotas, slots) in zip(cases, tables(cases)):

@@ -19,4 +19,4 @@ check-local: lbgen/lbgen tests/lbtest
 	LBGEN='$(abs_top_builddir)/lbgen/lbgen' \
 	LBTEST='$(abs_top_builddir)/tests/lbtest' \
 	SRCDIR='$(abs_top_srcdir)' \
-	$(srcdir)/tests/run
+	$(srcdir)/tests/run $(CHECK_ARGS)

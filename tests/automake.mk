@@ -12,11 +12,16 @@ tests_lbtest_SOURCES = \
 EXTRA_DIST += \
 	tests/pytest.ini \
 	tests/run \
-	tests/sandbox
+	tests/sandbox \
+	tests/test_configure.py \
+	tests/test_sandbox.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
+# LBGEN_CHECK=quick leaves out those that need a switch.
+LBGEN_CHECK = full
 check-local: lbgen/lbgen tests/lbtest
 	LBGEN='$(abs_top_builddir)/lbgen/lbgen' \
 	LBTEST='$(abs_top_builddir)/tests/lbtest' \
 	SRCDIR='$(abs_top_srcdir)' \
+	LBGEN_CHECK='$(LBGEN_CHECK)' \
 	$(srcdir)/tests/run $(CHECK_ARGS)

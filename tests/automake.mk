@@ -17,11 +17,10 @@ EXTRA_DIST += \
 	tests/test_sandbox.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
-# LBGEN_CHECK=quick leaves out those that need a switch.
-LBGEN_CHECK = full
+# LBGEN_CHECK says which: in the environment, or else as configured.
 check-local: lbgen/lbgen tests/lbtest
 	LBGEN='$(abs_top_builddir)/lbgen/lbgen' \
 	LBTEST='$(abs_top_builddir)/tests/lbtest' \
 	SRCDIR='$(abs_top_srcdir)' \
-	LBGEN_CHECK='$(LBGEN_CHECK)' \
+	LBGEN_CHECK="$${LBGEN_CHECK:-$(DEFAULT_CHECK)}" \
 	$(srcdir)/tests/run $(CHECK_ARGS)

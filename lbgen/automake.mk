@@ -12,10 +12,21 @@ LBGEN_LIBS = \
 sbin_PROGRAMS += lbgen/lbgen
 lbgen_lbgen_LDADD = $(LBGEN_LIBS)
 lbgen_lbgen_SOURCES = \
+	lbgen/cmd-apply.c \
 	lbgen/cmd-check.c \
+	lbgen/cmd-delete.c \
+	lbgen/cmd-export.c \
+	lbgen/cmd-status.c \
 	lbgen/command.h \
+	lbgen/connect.c \
+	lbgen/connect.h \
 	lbgen/load.c \
 	lbgen/load.h \
 	lbgen/main.c \
 	lbgen/options.c \
-	lbgen/options.h
+	lbgen/options.h \
+	lbgen/report-json.c \
+	lbgen/report-text.c \
+	lbgen/report.h \
+	lbgen/run-update.c \
+	lbgen/traffic.c

@@ -52,6 +52,9 @@ struct command_context {
     const char *bridge;         /* NULL if not given. */
     int verbose;                /* Number of -v. */
     int timeout;                /* Seconds. */
+    const char *private_key;    /* PEM files for "ssl:", or NULL. */
+    const char *certificate;
+    const char *ca_cert;
 
     /* Options of some. */
     bool json;
@@ -74,6 +77,11 @@ struct command {
 /* All commands, a row without a name at the end. */
 extern const struct command commands[];
 
+int cmd_apply(const struct command_context *);
 int cmd_check(const struct command_context *);
+int cmd_delete(const struct command_context *);
+int cmd_diff(const struct command_context *);
+int cmd_export(const struct command_context *);
+int cmd_status(const struct command_context *);
 
 #endif /* lbgen/command.h */

@@ -18,6 +18,17 @@
 const struct command commands[] = {
     { "check", "FILE", "say what is wrong with FILE",
       0, 1, 1, cmd_check },
+    { "export", "FILE", "print FILE's groups and flows for ovs-ofctl bundle",
+      0, 1, 1, cmd_export },
+    { "diff", "FILE", "say what apply would change",
+      OPTION_JSON | OPTION_COLOR, 1, 1, cmd_diff },
+    { "apply", "FILE", "make the bridge what FILE says",
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN, 1, 1, cmd_apply },
+    { "delete", "FILE | --pool NAME | --all", "take pools off the bridge",
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_POOL | OPTION_ALL,
+      0, 1, cmd_delete },
+    { "status", "[POOL]", "show installed pools, servers and their traffic",
+      OPTION_JSON, 0, 1, cmd_status },
     { NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 

@@ -34,6 +34,9 @@ static const struct option_row rows[] = {
     { 'b', "bridge", "NAME", 0,
       "bridge to work on instead of the one in FILE" },
     { 'v', "verbose", NULL, 0, "say what goes on; twice for more" },
+    { 'p', "private-key", "FILE", 0, "our private key, for ssl:" },
+    { 'c', "certificate", "FILE", 0, "our certificate, for ssl:" },
+    { 'C', "ca-cert", "FILE", 0, "who vouches for the switch, for ssl:" },
     { ID_TIMEOUT, "timeout", "SECONDS", 0,
       "how long to wait for the switch (default 10)" },
     { 'h', "help", NULL, 0, "show help, on a command if one is given" },
@@ -46,6 +49,17 @@ static const struct option_row rows[] = {
     { ID_POOL, "pool", "NAME", OPTION_POOL, "this installed pool" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
 };
+
+static const struct option_row *
+find_row(int id)
+{
+    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
+        if (rows[i].id == id) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
 
 static bool
 parse_timeout(const char *arg, struct command_context *context)
@@ -85,12 +99,14 @@ parse_color(const char *arg, struct command_context *context)
     return false;
 }
 
+/* Stores 'arg', what option 'id' was given, in '*name'. */
 static bool
-parse_name(const char *option, const char *arg, const char **name,
-           struct diags *diags)
+parse_name(int id, const char *arg, const char **name, struct diags *diags)
 {
     if (!*arg) {
-        diag_error(diags, NULL, "%s needs a name", option);
+        const struct option_row *row = find_row(id);
+
+        diag_error(diags, NULL, "--%s needs %s", row->name, row->argument);
         return false;
     }
     *name = arg;
@@ -103,7 +119,13 @@ parse_option(int id, const char *arg, struct command_context *context)
 {
     switch (id) {
     case 'b':
-        return parse_name("--bridge", arg, &context->bridge, context->diags);
+        return parse_name(id, arg, &context->bridge, context->diags);
+    case 'p':
+        return parse_name(id, arg, &context->private_key, context->diags);
+    case 'c':
+        return parse_name(id, arg, &context->certificate, context->diags);
+    case 'C':
+        return parse_name(id, arg, &context->ca_cert, context->diags);
     case 'v':
         context->verbose++;
         return true;
@@ -118,24 +140,13 @@ parse_option(int id, const char *arg, struct command_context *context)
         context->dry_run = true;
         return true;
     case ID_POOL:
-        return parse_name("--pool", arg, &context->pool, context->diags);
+        return parse_name(id, arg, &context->pool, context->diags);
     case ID_ALL:
         context->all = true;
         return true;
     default:
         return true;
     }
-}
-
-static const struct option_row *
-find_row(int id)
-{
-    for (size_t i = 0; i < LB_ARRAY_SIZE(rows); i++) {
-        if (rows[i].id == id) {
-            return &rows[i];
-        }
-    }
-    return NULL;
 }
 
 /* Says what getopt_long() found to be wrong with 'arg'. */

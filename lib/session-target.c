@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include <openflow/openflow-common.h>
+#include <openvswitch/util.h>
 #include <openvswitch/vconn.h>
+#include <openvswitch/vlog.h>
 
 #include "lib/util.h"
 
@@ -23,6 +25,18 @@
 void stream_ssl_set_private_key_file(const char *file_name);
 void stream_ssl_set_certificate_file(const char *file_name);
 void stream_ssl_set_ca_cert_file(const char *file_name, bool bootstrap);
+
+void
+session_init(int verbose)
+{
+    ovs_set_program_name("lbgen", PACKAGE_VERSION);
+    vlog_set_levels(NULL, VLF_ANY_DESTINATION, VLL_OFF);
+    if (verbose > 0) {
+        vlog_set_levels(NULL, VLF_CONSOLE,
+                        verbose > 1 ? VLL_DBG : VLL_INFO);
+        vlog_set_pattern(VLF_CONSOLE, "lbgen: %c: %m");
+    }
+}
 
 long long int
 session_now(void)

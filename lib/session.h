@@ -33,6 +33,10 @@ struct session_options {
 
 struct session;
 
+/* Must be called once, before session_open().  libopenvswitch says nothing of its
+ * own unless 'verbose' is above 0. */
+void session_init(int verbose);
+
 /* Connects.  Returns NULL after queueing an error. */
 struct session *session_open(const struct session_options *, struct diags *);
 void session_close(struct session *);

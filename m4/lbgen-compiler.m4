@@ -17,7 +17,7 @@ AC_DEFUN([LBGEN_WARNINGS],
       else
           enable_Werror=no
       fi])
-   LBGEN_CFLAGS="-std=c11 -Wall -Wextra -Wstrict-prototypes \
+   LBGEN_CFLAGS="-std=gnu11 -Wall -Wextra -Wstrict-prototypes \
 -Wmissing-prototypes -Wshadow -Wold-style-definition -Wwrite-strings \
 -Wformat=2 -Wundef"
    if test "$enable_Werror" = yes; then

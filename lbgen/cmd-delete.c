@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include <string.h>
+
+#include "lbgen/connect.h"
+#include "lbgen/load.h"
+
+/* Which pools go: all, one by name, or those that a file names. */
+struct victims {
+    bool all;
+    const char *name;           /* NULL for none. */
+    const struct model *model;  /* NULL for none. */
+};
+
+static bool
+is_victim(const struct pool *pool, const void *victims_)
+{
+    const struct victims *victims = victims_;
+
+    return (victims->all
+            || (victims->name && !strcmp(victims->name, pool->name))
+            || (victims->model && model_find_pool(victims->model,
+                                                  pool->name)));
+}
+
+/* False after an error if what is to be deleted cannot be, for a reason that is
+ * known beforehand. */
+static bool
+check_victims(const struct command_context *context,
+              const struct bridge *bridge, const char *bridge_name,
+              const struct victims *victims)
+{
+    if (victims->name
+        && !assignments_find(&bridge->assignments, victims->name)) {
+        diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
+                   bridge_name, victims->name);
+        return false;
+    }
+    if (!victims->all && bridge->n_records && !bridge->has_settings) {
+        diag_error(context->diags, NULL, "bridge \"%s\" has lost lbgen's "
+                   "settings; apply the file first, or delete --all",
+                   bridge_name);
+        return false;
+    }
+    return true;
+}
+
+static int
+delete_pools(const struct command_context *context,
+             const struct victims *victims)
+{
+    struct bridge bridge;
+    struct session *session = connect_bridge(context, victims->model,
+                                             &bridge);
+    struct model rest;
+    int status = STATUS_FAILED;
+
+    if (!session) {
+        return STATUS_FAILED;
+    }
+    if (check_victims(context, &bridge, session_bridge(session), victims)) {
+        bridge_model(&bridge, &rest, is_victim, victims);
+        status = run_update(context, session, &bridge, &rest,
+                            "without what is deleted", context->dry_run);
+        bridge_model_uninit(&rest);
+    } else {
+        bridge_uninit(&bridge);
+    }
+    session_close(session);
+    return status;
+}
+
+/* lbgen delete: take pools off the bridge.  The pools that stay are compiled
+ * again from their records, so what they share with those that go stays. */
+int
+cmd_delete(const struct command_context *context)
+{
+    struct victims victims = { .all = context->all, .name = context->pool };
+    struct document *document = NULL;
+    struct model *model = NULL;
+    int status = STATUS_FAILED;
+
+    if (victims.all + !!victims.name + context->n_args != 1) {
+        diag_error(context->diags, NULL,
+                   "give one of FILE, --pool NAME and --all");
+        return STATUS_USAGE;
+    }
+    if (context->n_args) {
+        victims.model = model = load_model(context, context->args[0],
+                                           &document);
+    }
+    if (model || !context->n_args) {
+        status = delete_pools(context, &victims);
+    }
+    model_destroy(model);
+    document_destroy(document);
+    return status;
+}

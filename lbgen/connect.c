@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lbgen/connect.h"
+
+struct session *
+connect_bridge(const struct command_context *context,
+               const struct model *model, struct bridge *bridge)
+{
+    struct session_options options = {
+        .bridge = (context->bridge ? context->bridge
+                   : model ? model->bridge : NULL),
+        .timeout = context->timeout,
+        .private_key = context->private_key,
+        .certificate = context->certificate,
+        .ca_cert = context->ca_cert,
+    };
+    struct session *session;
+
+    if (!options.bridge) {
+        diag_error(context->diags, NULL, "which bridge? %s-b BRIDGE",
+                   model ? "set \"bridge\" in the file or give " : "give ");
+        return NULL;
+    }
+    session_init(context->verbose);
+    session = session_open(&options, context->diags);
+    if (session && !bridge_read(session, bridge, context->diags)) {
+        session_close(session);
+        session = NULL;
+    }
+    return session;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef CONNECT_H
+#define CONNECT_H 1
+
+/* Getting at the bridge
+ * ===================== */
+
+#include "lbgen/command.h"
+#include "lib/bridge.h"
+#include "lib/session.h"
+#include "lib/update.h"
+
+/* Connects to the bridge of the command line or else of 'model' (which may be
+ * NULL) and reads it.  Returns NULL after queueing an error. */
+struct session *connect_bridge(const struct command_context *context,
+                               const struct model *model,
+                               struct bridge *bridge);
+
+/* Makes the bridge (taken over) what 'model' says, or only says what would
+ * change, as the options ask for.  'to' is what a preview calls the new side.
+ * Returns the exit status. */
+int run_update(const struct command_context *context,
+               struct session *session, struct bridge *bridge,
+               const struct model *model, const char *to, bool only_preview);
+
+#endif /* lbgen/connect.h */

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef REPORT_H
+#define REPORT_H 1
+
+/* What updates and bridges look like to people and to programs
+ * ============================================================
+ *
+ * report-text.c writes for people, report-json.c for programs; both from the
+ * same structures, so they always say the same. */
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "lib/bridge.h"
+#include "lib/summary.h"
+#include "lib/update.h"
+
+/* Traffic of one server of a pool, or of all of it. */
+struct traffic {
+    bool counts_connections;    /* Else 'connections' is not known. */
+    uint64_t connections;       /* New ones since the pool was set up. */
+    uint64_t packets;           /* To the server. */
+    uint64_t bytes;
+    uint64_t reply_packets;     /* From the server. */
+    uint64_t reply_bytes;
+};
+
+/* Fills in traffic[0..n_servers) for each server of 'a', from the counters of the
+ * installed flows. */
+void traffic_collect(const struct bridge *, const struct assignment *a,
+                     struct traffic *traffic);
+
+/* What 'update' changes: pools and servers, then flows and groups as a unified
+ * diff.  'from' and 'to' are what the two sides are called. */
+void report_changes_text(const struct update *, const char *from,
+                         const char *to, bool color, FILE *);
+void report_changes_json(const struct update *, const char *bridge,
+                         bool applied, FILE *);
+
+/* One line on what 'update' did to 'bridge'. */
+void report_applied_text(const struct update *, const char *bridge, FILE *);
+
+/* The installed pools, or only the one called 'pool' if that is not NULL.
+ * 'n_drift' is how many flows and groups are not as lbgen left them. */
+void report_status_text(const struct bridge *, const char *name,
+                        const char *pool, size_t n_drift, FILE *);
+void report_status_json(const struct bridge *, const char *name,
+                        const char *pool, size_t n_drift, FILE *);
+
+#endif /* lbgen/report.h */

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/summary.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+format_vip(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+    char ip[IP_STRLEN];
+
+    snprintf(buf, size, "%s:%"PRIu16"/%s", ip_format(&pool->vip, ip),
+             pool->port, protocol_name(pool->protocol));
+}
+
+static void
+format_vip_mac(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+    char mac[MAC_STRLEN];
+
+    snprintf(buf, size, "%s", mac_format(&pool->vip_mac, mac));
+}
+
+static void
+format_policy(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+    const struct policy *policy = pool->policy;
+    int n = snprintf(buf, size, "%s", policy->name);
+
+    for (size_t i = 0; i < policy->n_params && n > 0 && (size_t) n < size;
+         i++) {
+        n += snprintf(buf + n, size - n, " %s %ld", policy->params[i].name,
+                      pool->params[i]);
+    }
+}
+
+static void
+format_connections(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%s", connections_name(pool->connections));
+}
+
+static void
+format_slots(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%"PRIu16, pool->n_slots);
+}
+
+const struct property pool_properties[] = {
+    { "vip", format_vip },
+    { "vip_mac", format_vip_mac },
+    { "policy", format_policy },
+    { "connections", format_connections },
+    { "slots", format_slots },
+    { NULL, NULL },
+};
+
+static void
+format_weight(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%"PRIu16, server->weight);
+}
+
+static void
+format_state(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%s", server_state_name(server->state));
+}
+
+static void
+format_address(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+    char ip[IP_STRLEN];
+
+    snprintf(buf, size, "%s:%"PRIu16, ip_format(&server->ip, ip),
+             server->port);
+}
+
+static void
+format_mac(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+    char mac[MAC_STRLEN];
+
+    snprintf(buf, size, "%s",
+             server->has_mac ? mac_format(&server->mac, mac) : "not given");
+}
+
+static void
+format_interface(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%s",
+             server->interface ? server->interface : "not given");
+}
+
+const struct property server_properties[] = {
+    { "address", format_address },
+    { "mac", format_mac },
+    { "interface", format_interface },
+    { "state", format_state },
+    { "weight", format_weight },
+    { NULL, NULL },
+};
+
+bool
+property_differs(const struct property *property, const void *a,
+                 const void *b, char old[PROPERTY_STRLEN],
+                 char new[PROPERTY_STRLEN])
+{
+    property->format(a, old, PROPERTY_STRLEN);
+    property->format(b, new, PROPERTY_STRLEN);
+    return strcmp(old, new);
+}
+
+void
+pool_asked_shares(const struct pool *pool, double *shares)
+{
+    struct distribution dist = {
+        .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
+    };
+    double sum = 0;
+
+    pool_distribute(pool, &dist);
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        sum += dist.shares[i];
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        shares[i] = sum ? dist.shares[i] / sum : 0;
+    }
+    free(dist.shares);
+}
+
+/* Fills in the half of 'servers' that tells of 'a': the old one if 'is_new' is
+ * false.  'index[i]' is the element for server i of the pool. */
+static void
+fill_servers(const struct assignment *a, const size_t *index, bool is_new,
+             struct server_summary *servers)
+{
+    double *shares = lb_xcalloc(a->pool->n_servers, sizeof *shares);
+
+    pool_asked_shares(a->pool, shares);
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        struct server_summary *server = &servers[index[i]];
+
+        server->name = a->pool->servers[i].name;
+        if (is_new) {
+            server->new = &a->pool->servers[i];
+            server->new_slots = assignment_n_slots(a, i);
+            server->new_asked = shares[i];
+        } else {
+            server->old = &a->pool->servers[i];
+            server->old_slots = assignment_n_slots(a, i);
+            server->old_asked = shares[i];
+        }
+    }
+    free(shares);
+}
+
+/* Pairs the servers of both sides by name. */
+static void
+compute_servers(struct pool_summary *pool)
+{
+    size_t n_new = pool->new ? pool->new->pool->n_servers : 0;
+    size_t n_old = pool->old ? pool->old->pool->n_servers : 0;
+    size_t *index = lb_xcalloc(n_new + n_old, sizeof *index);
+
+    pool->servers = lb_xcalloc(n_new + n_old, sizeof *pool->servers);
+    pool->n_servers = n_new;
+    if (pool->new) {
+        for (size_t i = 0; i < n_new; i++) {
+            index[i] = i;
+        }
+        fill_servers(pool->new, index, true, pool->servers);
+    }
+    if (pool->old) {
+        for (size_t i = 0; i < n_old; i++) {
+            size_t j = pool->new
+                ? pool_find_server(pool->new->pool,
+                                   pool->old->pool->servers[i].name)
+                : SIZE_MAX;
+
+            index[i] = j != SIZE_MAX ? j : pool->n_servers++;
+        }
+        fill_servers(pool->old, index, false, pool->servers);
+    }
+    free(index);
+}
+
+/* True if two pools are written alike. */
+static bool
+pools_alike(const struct pool *a, const struct pool *b)
+{
+    const struct pool *pools[2] = { a, b };
+    char *texts[2];
+    bool alike;
+
+    for (int i = 0; i < 2; i++) {
+        size_t size;
+        FILE *stream = open_memstream(&texts[i], &size);
+
+        if (!stream) {
+            abort();
+        }
+        pool_write(pools[i], stream);
+        fclose(stream);
+    }
+    alike = !strcmp(texts[0], texts[1]);
+    free(texts[0]);
+    free(texts[1]);
+    return alike;
+}
+
+static void
+compute_pool(struct pool_summary *pool, const struct assignment *old,
+             const struct assignment *new)
+{
+    pool->name = new ? new->pool->name : old->pool->name;
+    pool->old = old;
+    pool->new = new;
+    if (old && new) {
+        pool->n_moved = assignment_moved(old, new);
+    }
+    pool->changed = (!old || !new || pool->n_moved
+                     || !pools_alike(old->pool, new->pool));
+    compute_servers(pool);
+}
+
+void
+summary_compute(const struct assignments *old, const struct assignments *new,
+                struct summary *summary)
+{
+    summary->pools = lb_xcalloc(old->n_pools + new->n_pools,
+                                sizeof *summary->pools);
+    summary->n_pools = 0;
+    for (size_t i = 0; i < new->n_pools; i++) {
+        const struct assignment *a = &new->pools[i];
+
+        compute_pool(&summary->pools[summary->n_pools++],
+                     assignments_find(old, a->pool->name), a);
+    }
+    for (size_t i = 0; i < old->n_pools; i++) {
+        const struct assignment *a = &old->pools[i];
+
+        if (!assignments_find(new, a->pool->name)) {
+            compute_pool(&summary->pools[summary->n_pools++], a, NULL);
+        }
+    }
+}
+
+void
+summary_uninit(struct summary *summary)
+{
+    for (size_t i = 0; i < summary->n_pools; i++) {
+        free(summary->pools[i].servers);
+    }
+    free(summary->pools);
+}

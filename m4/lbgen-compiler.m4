@@ -4,7 +4,9 @@
 
 # LBGEN_WARNINGS
 # --------------
-# Sets LBGEN_CFLAGS to the language and the warnings.  They are errors in a git
+# Sets LBGEN_CFLAGS to the language and the warnings.  The language is C11 with
+# GNU extensions, because the list macros in Open vSwitch's public headers use
+# "typeof", which strict C11 does not have.  Warnings are errors in a git
 # checkout, where they can be fixed, and not in a release, which has to build
 # with compilers that did not exist when it was made.
 AC_DEFUN([LBGEN_WARNINGS],

@@ -2,11 +2,68 @@
 
 noinst_LIBRARIES += lib/liblbgen.a
 lib_liblbgen_a_SOURCES = \
+	lib/actions.c \
+	lib/actions.h \
+	lib/address.c \
+	lib/arena.c \
+	lib/arena.h \
+	lib/assign.c \
+	lib/assign.h \
+	lib/bridge.c \
+	lib/bridge.h \
+	lib/compile-arp.c \
+	lib/compile-emit.c \
+	lib/compile-group.c \
+	lib/compile-pool.h \
+	lib/compile-record.c \
+	lib/compile-stateless.c \
+	lib/compile-tracked.c \
+	lib/compile.c \
+	lib/compile.h \
 	lib/diag.c \
 	lib/diag.h \
+	lib/diff.c \
+	lib/diff.h \
+	lib/document-keys.c \
+	lib/document-keys.h \
+	lib/document-problem.c \
+	lib/document-problem.h \
+	lib/document.c \
 	lib/document.h \
+	lib/fields.c \
+	lib/fields.h \
+	lib/input.c \
+	lib/input.h \
+	lib/layout.h \
+	lib/model-check.c \
+	lib/model-internal.h \
+	lib/model-pool.c \
+	lib/model-read.c \
+	lib/model-server.c \
+	lib/model-shares.c \
+	lib/model-values.c \
+	lib/model-write.c \
+	lib/model.c \
 	lib/model.h \
+	lib/ofstate.c \
+	lib/ofstate.h \
+	lib/oftext.c \
+	lib/oftext.h \
+	lib/ports.c \
+	lib/ports.h \
+	lib/record.c \
+	lib/record.h \
+	lib/session-target.c \
+	lib/session-target.h \
+	lib/session.c \
+	lib/session.h \
 	lib/slots.c \
 	lib/slots.h \
+	lib/strmap.c \
+	lib/strmap.h \
+	lib/summary.c \
+	lib/summary.h \
+	lib/update.c \
+	lib/update.h \
 	lib/util.c \
 	lib/util.h

@@ -204,6 +204,25 @@ diags_n_warnings(const struct diags *diags)
     return diags->n_warnings;
 }
 
+const char *
+diag_quote(const char *s, char buf[DIAG_QUOTE_SIZE])
+{
+    static const char dots[] = "...";
+    int n = strlen(s);
+    bool cut = n > DIAG_QUOTE_SIZE - 3;
+
+    if (cut) {
+        n = DIAG_QUOTE_SIZE - 3 - strlen(dots);
+
+        /* Not in the middle of a UTF-8 character. */
+        while (n > 0 && (s[n] & 0xc0) == 0x80) {
+            n--;
+        }
+    }
+    snprintf(buf, DIAG_QUOTE_SIZE, "\"%.*s%s\"", n, s, cut ? dots : "");
+    return buf;
+}
+
 static void
 diag_print(const struct diags *diags, const struct diag *diag, FILE *stream)
 {

@@ -57,6 +57,13 @@ void diag_note(struct diags *, const struct source_loc *loc,
 size_t diags_n_errors(const struct diags *);
 size_t diags_n_warnings(const struct diags *);
 
+/* Text from a file for use in a message: in quotes, and cut if it is long.
+ * DIAG_QUOTE(s) needs no buffer and is good for the block that it stands
+ * in. */
+#define DIAG_QUOTE_SIZE 64
+#define DIAG_QUOTE(S) diag_quote(S, (char[DIAG_QUOTE_SIZE]) { "" })
+const char *diag_quote(const char *s, char buf[DIAG_QUOTE_SIZE]);
+
 /* Prints all messages to 'stream', "FILE:LINE:COLUMN: LEVEL: MESSAGE" each
  * ("lbgen: MESSAGE" style for those without a file), and empties the queue, so
  * that no message is ever printed twice.  Messages about one file come in file

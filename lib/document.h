@@ -26,24 +26,31 @@
 
 enum node_type { NODE_SCALAR, NODE_SEQUENCE, NODE_MAPPING };
 
-/* One node.  Owned by its document, constant once read. */
+/* One node.  Owned by its document, constant once read.  Only the members of
+ * its type mean anything. */
 struct node {
     enum node_type type;
+    bool plain;                 /* A scalar that was written without quotes. */
     struct source_loc loc;
+    union {
+        /* NODE_SCALAR. */
+        char *scalar;           /* Null-terminated, without quotes. */
 
-    /* NODE_SCALAR. */
-    char *scalar;               /* Null-terminated, without quotes. */
-    bool plain;                 /* Written without quotes. */
+        /* NODE_SEQUENCE. */
+        struct {
+            struct node **items;
+            size_t n_items;
+        };
 
-    /* NODE_SEQUENCE. */
-    struct node **items;
-    size_t n_items;
-
-    /* NODE_MAPPING, in file order, merged keys last. */
-    struct node_pair *pairs;
-    size_t n_pairs;
+        /* NODE_MAPPING, in file order, merged keys last. */
+        struct {
+            struct node_pair *pairs;
+            size_t n_pairs;
+        };
+    };
 };
 
+/* One key of a mapping. */
 struct node_pair {
     const struct node *key;     /* Always a scalar. */
     const struct node *value;
@@ -52,7 +59,8 @@ struct node_pair {
 struct document;
 
 /* Reads the file 'file_name', "-" for standard input.  On error queues at least
- * one diag error and returns NULL. */
+ * one diag error and returns NULL; but if all that is wrong is with keys, such
+ * as one given twice, it returns the rest for further checking. */
 struct document *document_read_file(const char *file_name, struct diags *);
 
 /* Reads 'size' bytes of 'text'; 'name' stands for the file in messages. */
@@ -60,7 +68,8 @@ struct document *document_read_memory(const char *name, const char *text,
                                       size_t size, struct diags *);
 void document_destroy(struct document *);
 
-/* The name given to document_read_*(), owned by the document. */
+/* The name given to document_read_*(), owned by the document.  Standard input
+ * is called "<stdin>". */
 const char *document_name(const struct document *);
 
 /* The top node, never NULL.  (An empty document is an error.) */

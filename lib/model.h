@@ -140,8 +140,8 @@ const char *fallback_name(enum fallback);
 #define MAC_STRLEN 18
 const char *ip_format(const struct ip *, char buf[IP_STRLEN]);
 const char *mac_format(const struct mac *, char buf[MAC_STRLEN]);
-bool ip_parse(const char *s, struct ip *);
-bool mac_parse(const char *s, struct mac *);
+bool ip_from_string(const char *s, struct ip *);
+bool mac_from_string(const char *s, struct mac *);
 bool ip_is_v4(const struct ip *);
 uint32_t ip_v4(const struct ip *);          /* Host byte order. */
 bool ip_equal(const struct ip *, const struct ip *);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Addresses of the model: to text, from text, compared. */
+
+#include "lib/model.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <string.h>
+
+#include "policies/hash.h"
+
+bool
+ip_is_v4(const struct ip *ip)
+{
+    return IN6_IS_ADDR_V4MAPPED(&ip->addr);
+}
+
+uint32_t
+ip_v4(const struct ip *ip)
+{
+    uint32_t be;
+
+    memcpy(&be, &ip->addr.s6_addr[12], sizeof be);
+    return ntohl(be);
+}
+
+bool
+ip_equal(const struct ip *a, const struct ip *b)
+{
+    return !memcmp(&a->addr, &b->addr, sizeof a->addr);
+}
+
+bool
+mac_equal(const struct mac *a, const struct mac *b)
+{
+    return !memcmp(a->ea, b->ea, sizeof a->ea);
+}
+
+const char *
+ip_format(const struct ip *ip, char buf[IP_STRLEN])
+{
+    if (ip_is_v4(ip)) {
+        return inet_ntop(AF_INET, &ip->addr.s6_addr[12], buf, IP_STRLEN);
+    }
+    return inet_ntop(AF_INET6, &ip->addr, buf, IP_STRLEN);
+}
+
+const char *
+mac_format(const struct mac *mac, char buf[MAC_STRLEN])
+{
+    snprintf(buf, MAC_STRLEN, "%02x:%02x:%02x:%02x:%02x:%02x",
+             mac->ea[0], mac->ea[1], mac->ea[2],
+             mac->ea[3], mac->ea[4], mac->ea[5]);
+    return buf;
+}
+
+bool
+ip_from_string(const char *s, struct ip *ip)
+{
+    static const uint8_t mapped[12] = {
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff
+    };
+    struct in_addr v4;
+
+    if (inet_pton(AF_INET, s, &v4) == 1) {
+        memcpy(ip->addr.s6_addr, mapped, sizeof mapped);
+        memcpy(&ip->addr.s6_addr[12], &v4, sizeof v4);
+        return true;
+    }
+
+    /* An IPv4 address has one way to write it. */
+    return (inet_pton(AF_INET6, s, &ip->addr) == 1
+            && !IN6_IS_ADDR_V4MAPPED(&ip->addr));
+}
+
+static int
+hex_value(char c)
+{
+    return isdigit((unsigned char) c) ? c - '0' : (c | 0x20) - 'a' + 10;
+}
+
+bool
+mac_from_string(const char *s, struct mac *mac)
+{
+    for (size_t i = 0; i < sizeof mac->ea; i++, s += 3) {
+        char end = i < sizeof mac->ea - 1 ? ':' : '\0';
+
+        if (!isxdigit((unsigned char) s[0]) || !isxdigit((unsigned char) s[1])
+            || s[2] != end) {
+            return false;
+        }
+        mac->ea[i] = hex_value(s[0]) << 4 | hex_value(s[1]);
+    }
+    return true;
+}
+
+struct mac
+ip_derive_mac(const struct ip *ip)
+{
+    uint32_t low = ip_v4(ip);
+
+    if (!ip_is_v4(ip)) {
+        uint64_t halves[2] = { 0, 0 };
+
+        for (size_t i = 0; i < 16; i++) {
+            halves[i / 8] = halves[i / 8] << 8 | ip->addr.s6_addr[i];
+        }
+        low = hash_mix(halves[0], halves[1]);
+    }
+    return (struct mac) {
+        .ea = { 0x02, 0x6c, low >> 24, low >> 16 & 0xff, low >> 8 & 0xff,
+                low & 0xff },
+    };
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What concerns more than one value of the model. */
+
+#include "lib/model-internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/arena.h"
+#include "lib/strmap.h"
+
+/* A server or, with 'server' NULL, a pool, and where the file has it. */
+struct place {
+    const struct pool *pool;
+    const struct server *server;
+    const struct node *node;
+};
+
+/* Everything that is looked up, by its text form: what has it first, as struct
+ * place. */
+struct checker {
+    struct diags *diags;
+    struct arena arena;
+    struct strmap pool_names;
+    struct strmap endpoints;    /* VIP, port and protocol. */
+    struct strmap vips;
+    struct strmap server_ips;
+    struct strmap server_macs;  /* IPs of servers that have a MAC. */
+    struct strmap server_interfaces; /* And of those with an interface. */
+    struct strmap server_endpoints; /* Address, port and protocol. */
+};
+
+/* The place of the value of 'key' in 'node', or of 'node'. */
+static const struct source_loc *
+locate(const struct node *node, const char *key)
+{
+    const struct node *value = node_get(node, key);
+
+    return value ? &value->loc : &node->loc;
+}
+
+static bool
+ip_is_set(const struct ip *ip)
+{
+    static const struct ip zero;
+
+    return !ip_equal(ip, &zero);
+}
+
+/* "10.0.0.1:80/tcp" */
+static const char *
+format_endpoint(struct arena *arena, const struct ip *ip, uint16_t port,
+                enum protocol protocol)
+{
+    char buf[IP_STRLEN];
+
+    return arena_printf(arena, "%s:%u/%s", ip_format(ip, buf), port,
+                        protocol_name(protocol));
+}
+
+static const char *
+format_ip(struct arena *arena, const struct ip *ip)
+{
+    char buf[IP_STRLEN];
+
+    return arena_printf(arena, "%s", ip_format(ip, buf));
+}
+
+/* Returns the place that 'key' has in 'map'.  If it has none, gives it 'place'
+ * and returns NULL. */
+static const struct place *
+map_place(struct strmap *map, struct arena *arena, const char *key,
+          const struct place *place)
+{
+    struct strmap_entry *entry = strmap_add(map, key);
+    struct place *copy;
+
+    if (entry->value) {
+        return entry->value;
+    }
+    copy = arena_alloc(arena, sizeof *copy);
+    *copy = *place;
+    entry->value = copy;
+    return NULL;
+}
+
+/* Within one pool. */
+
+static void
+check_server_names(const struct place *place, struct strmap *names,
+                   struct arena *arena, struct diags *diags)
+{
+    const char *name = place->server->name;
+    const struct place *first;
+
+    first = name ? map_place(names, arena, name, place) : NULL;
+    if (first) {
+        diag_error(diags, locate(place->node, "name"),
+                   "server \"%s\" is given twice", name);
+        diag_note(diags, locate(first->node, "name"),
+                  "it is first given here");
+    }
+}
+
+static void
+check_server_endpoint(const struct place *place, struct strmap *endpoints,
+                      struct arena *arena, struct diags *diags)
+{
+    const struct server *server = place->server;
+    const struct place *first;
+    const char *key;
+
+    if (!ip_is_set(&server->ip) || !server->port) {
+        return;
+    }
+    key = format_endpoint(arena, &server->ip, server->port,
+                          place->pool->protocol);
+    first = map_place(endpoints, arena, key, place);
+    if (first) {
+        char owner[OWNER_SIZE];
+
+        diag_error(diags, locate(place->node, "ip"),
+                   "%s: %s is in this pool already",
+                   owner_format("server", server->name, owner), key);
+        diag_note(diags, locate(first->node, "ip"), "%s has it",
+                  owner_format("server", first->server->name, owner));
+    }
+}
+
+void
+pool_check(const struct pool *pool, const struct node *pool_node,
+           struct diags *diags)
+{
+    const struct node *servers = node_get(pool_node, "servers");
+    struct strmap names = { NULL, 0, 0 };
+    struct strmap endpoints = { NULL, 0, 0 };
+    struct arena arena = { NULL, 0, 0 };
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        struct place place = { pool, &pool->servers[i], servers->items[i] };
+
+        check_server_names(&place, &names, &arena, diags);
+        check_server_endpoint(&place, &endpoints, &arena, diags);
+    }
+    strmap_uninit(&names);
+    strmap_uninit(&endpoints);
+    arena_uninit(&arena);
+}
+
+/* Between pools. */
+
+static void
+check_pool_name(struct checker *c, const struct place *place)
+{
+    const char *name = place->pool->name;
+    const struct place *first;
+
+    first = name ? map_place(&c->pool_names, &c->arena, name, place) : NULL;
+    if (first) {
+        diag_error(c->diags, locate(place->node, "name"),
+                   "pool \"%s\" is given twice", name);
+        diag_note(c->diags, locate(first->node, "name"),
+                  "it is first given here");
+    }
+}
+
+/* Packets to one address, port and protocol can go to one pool only. */
+static void
+check_endpoint(struct checker *c, const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    const struct place *first;
+    const char *key;
+
+    if (!ip_is_set(&pool->vip) || !pool->port) {
+        return;
+    }
+    key = format_endpoint(&c->arena, &pool->vip, pool->port, pool->protocol);
+    first = map_place(&c->endpoints, &c->arena, key, place);
+    if (first) {
+        char owner[OWNER_SIZE];
+
+        diag_error(c->diags, locate(place->node, "vip"),
+                   "%s: %s is taken",
+                   owner_format("pool", pool->name, owner), key);
+        diag_note(c->diags, locate(first->node, "vip"), "%s has it",
+                  owner_format("pool", first->pool->name, owner));
+    }
+}
+
+/* A VIP has one answer to ARP requests. */
+static void
+check_vip_mac(struct checker *c, const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    const struct place *first;
+    const char *key;
+
+    if (!ip_is_set(&pool->vip)) {
+        return;
+    }
+    key = format_ip(&c->arena, &pool->vip);
+    first = map_place(&c->vips, &c->arena, key, place);
+    if (first && !mac_equal(&first->pool->vip_mac, &pool->vip_mac)) {
+        char owner[OWNER_SIZE], mac[MAC_STRLEN];
+
+        diag_error(c->diags, locate(place->node, "vip_mac"),
+                   "%s: vip_mac of %s is %s here, and another one elsewhere",
+                   owner_format("pool", pool->name, owner), key,
+                   mac_format(&pool->vip_mac, mac));
+        diag_note(c->diags, locate(first->node, "vip_mac"), "%s has %s",
+                  owner_format("pool", first->pool->name, owner),
+                  mac_format(&first->pool->vip_mac, mac));
+    }
+}
+
+/* Servers of all pools. */
+
+static void
+check_server_mac(struct checker *c, const struct place *place, const char *ip)
+{
+    const struct server *server = place->server;
+    const struct place *first;
+    char owner[OWNER_SIZE], mac[MAC_STRLEN];
+
+    if (!server->has_mac) {
+        return;
+    }
+    first = map_place(&c->server_macs, &c->arena, ip, place);
+    if (first && !mac_equal(&first->server->mac, &server->mac)) {
+        diag_error(c->diags, locate(place->node, "mac"),
+                   "%s: mac of %s is %s here, and another one elsewhere",
+                   owner_format("server", server->name, owner), ip,
+                   mac_format(&server->mac, mac));
+        diag_note(c->diags, locate(first->node, "mac"), "%s has %s",
+                  owner_format("server", first->server->name, owner),
+                  mac_format(&first->server->mac, mac));
+    }
+}
+
+static void
+check_server_interface(struct checker *c, const struct place *place,
+                       const char *ip)
+{
+    const struct server *server = place->server;
+    const struct place *first;
+    char owner[OWNER_SIZE];
+
+    if (!server->interface) {
+        return;
+    }
+    first = map_place(&c->server_interfaces, &c->arena, ip, place);
+    if (first && strcmp(first->server->interface, server->interface)) {
+        diag_error(c->diags, locate(place->node, "interface"),
+                   "%s: interface of %s is \"%s\" here, and another one "
+                   "elsewhere", owner_format("server", server->name, owner),
+                   ip, server->interface);
+        diag_note(c->diags, locate(first->node, "interface"),
+                  "%s has \"%s\"",
+                  owner_format("server", first->server->name, owner),
+                  first->server->interface);
+    }
+}
+
+/* What a stateless pool gets back from a server is recognised by the server's
+ * address and port alone, so it must not share them. */
+static void
+check_replies(struct checker *c, const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    const struct server *server = place->server;
+    const struct place *first;
+    const char *key;
+
+    if (!server->port) {
+        return;
+    }
+    key = format_endpoint(&c->arena, &server->ip, server->port,
+                          pool->protocol);
+    first = map_place(&c->server_endpoints, &c->arena, key, place);
+    if (first && first->pool != pool
+        && (pool->connections == CONNECTIONS_STATELESS
+            || first->pool->connections == CONNECTIONS_STATELESS)) {
+        char owner[OWNER_SIZE];
+
+        diag_error(c->diags, locate(place->node, "ip"),
+                   "%s: %s is in another pool too, and a stateless pool must "
+                   "have its servers' ports alone to know their replies",
+                   owner_format("server", server->name, owner), key);
+        diag_note(c->diags, locate(first->node, "ip"), "%s (%s) has it",
+                  owner_format("pool", first->pool->name, owner),
+                  connections_name(first->pool->connections));
+    }
+}
+
+static void
+check_server(struct checker *c, const struct place *place)
+{
+    const char *ip;
+
+    if (!ip_is_set(&place->server->ip)) {
+        return;
+    }
+    ip = format_ip(&c->arena, &place->server->ip);
+    map_place(&c->server_ips, &c->arena, ip, place);
+    check_server_mac(c, place, ip);
+    check_server_interface(c, place, ip);
+    check_replies(c, place);
+}
+
+/* A VIP answers for its pool, so no server can have it.  Needs all servers. */
+static void
+check_vip_is_no_server(struct checker *c, const struct place *place)
+{
+    char owner[OWNER_SIZE], ip[IP_STRLEN];
+    const struct place *server;
+
+    ip_format(&place->pool->vip, ip);
+    server = strmap_get(&c->server_ips, ip);
+    if (server) {
+        diag_error(c->diags, locate(place->node, "vip"),
+                   "%s: vip %s is the address of a server",
+                   owner_format("pool", place->pool->name, owner), ip);
+        diag_note(c->diags, locate(server->node, "ip"), "%s has it",
+                  owner_format("server", server->server->name, owner));
+    }
+}
+
+static void
+check_pool(struct checker *c, const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    const struct node *servers = node_get(place->node, "servers");
+
+    check_pool_name(c, place);
+    check_endpoint(c, place);
+    check_vip_mac(c, place);
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        struct place server = { pool, &pool->servers[i], servers->items[i] };
+
+        check_server(c, &server);
+    }
+}
+
+void
+model_check(const struct model *model, const struct node *pools_node,
+            struct diags *diags)
+{
+    struct checker c = { .diags = diags };
+
+    for (size_t i = 0; i < model->n_pools; i++) {
+        struct place place = { model->pools[i], NULL, pools_node->items[i] };
+
+        check_pool(&c, &place);
+    }
+    for (size_t i = 0; i < model->n_pools; i++) {
+        struct place place = { model->pools[i], NULL, pools_node->items[i] };
+
+        check_vip_is_no_server(&c, &place);
+    }
+    strmap_uninit(&c.pool_names);
+    strmap_uninit(&c.endpoints);
+    strmap_uninit(&c.vips);
+    strmap_uninit(&c.server_ips);
+    strmap_uninit(&c.server_macs);
+    strmap_uninit(&c.server_interfaces);
+    strmap_uninit(&c.server_endpoints);
+    arena_uninit(&c.arena);
+}

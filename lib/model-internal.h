@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_MODEL_INTERNAL_H
+#define LB_MODEL_INTERNAL_H 1
+
+/* What the parts of the model share
+ * ================================= */
+
+#include "lib/fields.h"
+#include "lib/model.h"
+
+/* The words of the file. */
+extern const struct word protocol_words[];
+extern const struct word connections_words[];
+extern const struct word server_state_words[];
+extern const struct word fallback_words[];
+
+/* More keys than any kind of mapping has. */
+#define MAX_KEYS 64
+
+/* Values that more than one kind of mapping has.  As value_*() in fields.h. */
+bool value_u16(const struct reader *, const struct node *, long min, long max,
+               uint16_t *value);
+bool value_ip(const struct reader *, const struct node *, struct ip *);
+bool value_mac(const struct reader *, const struct node *, struct mac *);
+
+/* Stores a copy.  Names stand in commands and in output for programs. */
+bool value_name(const struct reader *, const struct node *, char **name);
+
+/* The "name" of the mapping 'node' as the file has it, NULL if there is
+ * none. */
+const char *node_get_name(const struct node *);
+
+/* Reads what can be read, queues errors for the rest.  Values that cannot be
+ * read stay zero or NULL.  server_read() needs a server of zeros and names
+ * what it is part of by 'parent'. */
+void server_read(const struct reader *parent, const struct node *,
+                 struct server *);
+struct pool *pool_read_partly(const struct node *, struct diags *);
+
+/* Checks what concerns more than one value.  'pools_node' is the list that the
+ * model was read from, 'pool_node' the mapping.  Values that could not be read
+ * are zero or NULL, and are not looked at. */
+void model_check(const struct model *, const struct node *pools_node,
+                 struct diags *);
+void pool_check(const struct pool *, const struct node *pool_node,
+                struct diags *);
+
+/* Warns of what is right but hardly meant.  'pool' must be without errors. */
+void pool_check_shares(const struct pool *, struct diags *);
+
+/* "pool \"web\"", or "pool" for one without a name. */
+#define OWNER_SIZE (DIAG_QUOTE_SIZE + 16)
+const char *owner_format(const char *what, const char *name,
+                         char buf[OWNER_SIZE]);
+
+#endif /* lib/model-internal.h */

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reading a pool. */
+
+#include "lib/model-internal.h"
+
+#include <string.h>
+
+#include "lib/slots.h"
+
+static bool
+read_pool_name(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    return value_name(r, node, &pool->name);
+}
+
+static bool
+read_pool_vip(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    return value_ip(r, node, &pool->vip);
+}
+
+static bool
+read_pool_vip_mac(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    return value_mac(r, node, &pool->vip_mac);
+}
+
+static bool
+read_pool_protocol(const struct reader *r, const struct node *node,
+                   void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, protocol_words, &value)) {
+        return false;
+    }
+    pool->protocol = value;
+    return true;
+}
+
+/* True for "8000-8010". */
+static bool
+is_range(const char *s)
+{
+    size_t n = strspn(s, "0123456789");
+
+    return n && s[n] == '-' && s[n + 1]
+           && !s[n + 1 + strspn(s + n + 1, "0123456789")];
+}
+
+static bool
+read_pool_port(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    if (node->type == NODE_SCALAR && is_range(node->scalar)) {
+        reader_error(r, &node->loc,
+                     "a range of ports is not supported yet, give one port");
+        return false;
+    }
+    return value_u16(r, node, 1, UINT16_MAX, &pool->port);
+}
+
+static bool
+read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
+{
+    static const char *const planned[] = { "round-robin", "failover" };
+    struct pool *pool = pool_;
+    const char *names[MAX_KEYS] = { NULL };
+    const struct policy *policy;
+    const char *text;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    policy = policy_find(text);
+    if (policy) {
+        pool->policy = policy;
+        return true;
+    }
+    for (size_t i = 0; i < LB_ARRAY_SIZE(planned); i++) {
+        if (!strcmp(text, planned[i])) {
+            reader_error(r, &node->loc, "policy \"%s\" is not supported yet",
+                         text);
+            return false;
+        }
+    }
+    for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
+        names[i] = policies[i]->name;
+    }
+    value_unknown(r, node, names);
+    return false;
+}
+
+static bool
+read_pool_connections(const struct reader *r, const struct node *node,
+                      void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, connections_words, &value)) {
+        return false;
+    }
+    pool->connections = value;
+    return true;
+}
+
+static bool
+read_pool_slots(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+    long n;
+
+    if (!value_number(r, node, SLOTS_MIN, SLOTS_MAX, &n)) {
+        return false;
+    }
+    if (n & (n - 1)) {
+        reader_error(r, &node->loc,
+                     "slots must be a power of two from %d to %d, not %ld",
+                     SLOTS_MIN, SLOTS_MAX, n);
+        return false;
+    }
+    pool->n_slots = n;
+    return true;
+}
+
+static bool
+read_pool_servers(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    if (!value_check_type(r, node, NODE_SEQUENCE, "a list of servers")) {
+        return false;
+    }
+    if (!node->n_items || node->n_items > MODEL_MAX_SERVERS) {
+        reader_error(r, &node->loc, "servers must have 1 to %d elements, "
+                     "not %zu", MODEL_MAX_SERVERS, node->n_items);
+        return false;
+    }
+    pool->servers = lb_xcalloc(node->n_items, sizeof *pool->servers);
+    pool->n_servers = node->n_items;
+    for (size_t i = 0; i < node->n_items; i++) {
+        server_read(r, node->items[i], &pool->servers[i]);
+    }
+    return true;
+}
+
+static const struct field pool_fields[] = {
+    { "name", read_pool_name, "name is missing" },
+    { "vip", read_pool_vip, "vip is missing" },
+    { "vip_mac", read_pool_vip_mac, NULL },
+    { "protocol", read_pool_protocol, NULL },
+    { "port", read_pool_port,
+      "port is missing; a pool for every port is not supported yet" },
+    { "policy", read_pool_policy, NULL },
+    { "connections", read_pool_connections, NULL },
+    { "slots", read_pool_slots, NULL },
+    { "servers", read_pool_servers, "servers is missing" },
+    { NULL, NULL, NULL }
+};
+
+/* Reads what the user sets of 'pool->policy' from 'node'. */
+static void
+read_params(struct reader *r, const struct node *node, struct pool *pool)
+{
+    const struct policy *policy = pool->policy;
+    const char *known[POLICY_MAX_PARAMS + 1] = { NULL };
+
+    r->key = policy->name;
+    if (!value_check_type(r, node, NODE_MAPPING, "a mapping")) {
+        return;
+    }
+    for (size_t i = 0; i < policy->n_params; i++) {
+        const struct policy_param *param = &policy->params[i];
+        const struct node *value = node_get(node, param->name);
+
+        known[i] = param->name;
+        if (value) {
+            r->key = param->name;
+            value_number(r, value, param->min, param->max, &pool->params[i]);
+        }
+    }
+    fields_check_known(r, node, known, NULL);
+}
+
+/* Reads the mappings that are called as policies are.  Only that of the pool's
+ * own policy makes sense. */
+static void
+read_all_params(struct reader *r, const struct node *node, struct pool *pool)
+{
+    for (size_t i = 0; i < pool->policy->n_params; i++) {
+        pool->params[i] = pool->policy->params[i].value;
+    }
+    for (size_t i = 0; i < node->n_pairs; i++) {
+        const struct node *key = node->pairs[i].key;
+        const struct policy *policy = policy_find(key->scalar);
+
+        if (!policy) {
+            continue;
+        }
+        if (!policy->n_params) {
+            reader_error(r, &key->loc, "policy \"%s\" has nothing to set",
+                         policy->name);
+        } else if (policy == pool->policy) {
+            read_params(r, node->pairs[i].value, pool);
+        } else {
+            reader_error(r, &key->loc, "\"%s\" is for policy \"%s\", and the "
+                         "policy of this pool is \"%s\"", key->scalar,
+                         policy->name, pool->policy->name);
+        }
+    }
+}
+
+/* Queues an error for each key that no pool has. */
+static void
+check_known(const struct reader *r, const struct node *node)
+{
+    const char *known[MAX_KEYS] = { NULL };
+    size_t n = fields_names(pool_fields, known, 0);
+
+    for (size_t i = 0; policies[i] && n < MAX_KEYS - 1; i++) {
+        known[n++] = policies[i]->name;
+    }
+    fields_check_known(r, node, known, NULL);
+}
+
+/* Fills in what is left out and has a default that depends on the rest. */
+static void
+fill_in(struct pool *pool)
+{
+    static const struct mac zero;
+
+    if (mac_equal(&pool->vip_mac, &zero)) {
+        pool->vip_mac = ip_derive_mac(&pool->vip);
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (!pool->servers[i].port) {
+            pool->servers[i].port = pool->port;
+        }
+    }
+}
+
+struct pool *
+pool_read_partly(const struct node *node, struct diags *diags)
+{
+    struct pool *pool = lb_xcalloc(1, sizeof *pool);
+    char owner[OWNER_SIZE];
+    struct reader r = { .diags = diags };
+
+    pool->loc = node->loc;
+    pool->protocol = PROTOCOL_TCP;
+    pool->policy = policies[0];
+    pool->n_slots = SLOTS_MAX;
+    if (node->type != NODE_MAPPING) {
+        diag_error(diags, &node->loc, "a pool must be a mapping, not %s",
+                   node_type_name(node));
+        return pool;
+    }
+    r.owner = owner_format("pool", node_get_name(node), owner);
+    check_known(&r, node);
+    fields_read(&r, node, pool_fields, pool);
+    read_all_params(&r, node, pool);
+    fill_in(pool);
+    pool_check(pool, node, diags);
+    return pool;
+}
+
+struct pool *
+pool_read(const struct node *node, struct diags *diags)
+{
+    size_t n_errors = diags_n_errors(diags);
+    struct pool *pool = pool_read_partly(node, diags);
+
+    if (diags_n_errors(diags) > n_errors) {
+        pool_destroy(pool);
+        return NULL;
+    }
+    return pool;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Warnings about weights that do not do what they seem to say. */
+
+#include "lib/model-internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "lib/slots.h"
+
+/* How far a server's share may be from what its weight asks for, relative to
+ * that. */
+#define TOLERANCE 0.20
+
+/* Servers of one pool that are named one by one. */
+#define MAX_NAMED 3
+
+/* How one pool divides its slots. */
+struct division {
+    const struct pool *pool;
+    uint32_t *shares;           /* One for each server. */
+    uint16_t *quotas;           /* Likewise, in slots. */
+    uint64_t total;             /* Of 'shares'. */
+    size_t n_sharing;           /* Servers with a share. */
+};
+
+static void
+division_init(struct division *d, const struct pool *pool)
+{
+    size_t n = pool->n_servers;
+    struct slot_server *servers = lb_xcalloc(n, sizeof *servers);
+    struct distribution dist;
+
+    *d = (struct division) {
+        .pool = pool,
+        .shares = lb_xcalloc(n, sizeof *d->shares),
+        .quotas = lb_xcalloc(n, sizeof *d->quotas),
+    };
+    dist.shares = d->shares;
+    pool_distribute(pool, &dist);
+    for (size_t i = 0; i < n; i++) {
+        servers[i].name = pool->servers[i].name;
+        servers[i].share = d->shares[i];
+        d->total += d->shares[i];
+        d->n_sharing += d->shares[i] > 0;
+    }
+    slots_apportion(servers, n, NULL, pool->n_slots, d->quotas);
+    free(servers);
+}
+
+static void
+division_uninit(struct division *d)
+{
+    free(d->shares);
+    free(d->quotas);
+}
+
+static void
+warn_too_many(const struct division *d, struct diags *diags)
+{
+    const struct pool *pool = d->pool;
+    size_t n_without = d->n_sharing - pool->n_slots;
+
+    diag_warning(diags, &pool->loc, "pool \"%s\": %zu servers for %"PRIu16
+                 " slots: %zu of them get%s none", pool->name, d->n_sharing,
+                 pool->n_slots, n_without, n_without == 1 ? "s" : "");
+}
+
+/* Whether server number 'i' gets a share that is far from what it asks for. */
+static bool
+is_off(const struct division *d, size_t i)
+{
+    double asked = (double) d->shares[i] / d->total;
+    double achieved = (double) d->quotas[i] / d->pool->n_slots;
+
+    return (achieved < asked * (1 - TOLERANCE)
+            || achieved > asked * (1 + TOLERANCE));
+}
+
+static void
+warn_off(const struct division *d, size_t i, struct diags *diags)
+{
+    const struct pool *pool = d->pool;
+    const struct server *server = &pool->servers[i];
+
+    diag_warning(diags, &server->loc, "pool \"%s\": server \"%s\": %s %"PRIu32
+                 " of %"PRIu64" asks for %.2f %%, gets %.2f %% (%"PRIu16
+                 " of %"PRIu16" slots)", pool->name, server->name,
+                 pool->policy->ignores_weights ? "share" : "weight",
+                 d->shares[i], d->total, 100.0 * d->shares[i] / d->total,
+                 100.0 * d->quotas[i] / pool->n_slots, d->quotas[i],
+                 pool->n_slots);
+}
+
+static void
+check_rounding(const struct division *d, struct diags *diags)
+{
+    size_t n_off = 0;
+
+    for (size_t i = 0; i < d->pool->n_servers; i++) {
+        if (is_off(d, i) && n_off++ < MAX_NAMED) {
+            warn_off(d, i, diags);
+        }
+    }
+    if (n_off > MAX_NAMED) {
+        n_off -= MAX_NAMED;
+        diag_warning(diags, &d->pool->loc, "pool \"%s\": %zu more server%s "
+                     "more than %.0f %% off the share asked for",
+                     d->pool->name, n_off, n_off == 1 ? " is" : "s are",
+                     100 * TOLERANCE);
+    }
+}
+
+/* Warns of weights that differ under a policy that does not look at them. */
+static void
+check_ignored_weights(const struct pool *pool, struct diags *diags)
+{
+    uint32_t first = 0;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        uint32_t weight = server_effective_weight(&pool->servers[i]);
+
+        if (first && weight && weight != first) {
+            diag_warning(diags, &pool->loc, "pool \"%s\": policy \"%s\" "
+                         "ignores weights, except for 0", pool->name,
+                         pool->policy->name);
+            return;
+        }
+        first = first ? first : weight;
+    }
+}
+
+void
+pool_check_shares(const struct pool *pool, struct diags *diags)
+{
+    struct division d;
+
+    division_init(&d, pool);
+    if (!d.n_sharing) {
+        diag_warning(diags, &pool->loc, "pool \"%s\" takes no connections: "
+                     "no server is ready and has a weight", pool->name);
+    } else if (d.n_sharing > pool->n_slots) {
+        warn_too_many(&d, diags);
+    } else {
+        check_rounding(&d, diags);
+    }
+    if (pool->policy->ignores_weights) {
+        check_ignored_weights(pool, diags);
+    }
+    division_uninit(&d);
+}

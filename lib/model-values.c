@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Values that more than one kind of mapping has. */
+
+#include "lib/model-internal.h"
+
+#include <string.h>
+
+bool
+value_u16(const struct reader *r, const struct node *node, long min, long max,
+         uint16_t *value)
+{
+    long number;
+
+    if (!value_number(r, node, min, max, &number)) {
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+/* Names stand in commands and in output that programs read: "web/s1". */
+bool
+value_name(const struct reader *r, const struct node *node, char **name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    const char *text;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    if (text[strspn(text, allowed)]) {
+        reader_error(r, &node->loc, "%s may have letters, digits, \".\", "
+                     "\"_\" and \"-\", not %s", r->key, DIAG_QUOTE(text));
+        return false;
+    }
+    if (*text == '-' || *text == '.') {
+        reader_error(r, &node->loc, "%s must not begin with \"%c\"",
+                     r->key, *text);
+        return false;
+    }
+    if (strlen(text) > MODEL_MAX_NAME) {
+        reader_error(r, &node->loc, "%s must not be longer than %d characters",
+                     r->key, MODEL_MAX_NAME);
+        return false;
+    }
+    *name = lb_xstrdup(text);
+    return true;
+}
+
+/* What is wrong with 'ip' as the address of a host, NULL if nothing. */
+static const char *
+find_ip_flaw(const struct ip *ip)
+{
+    uint32_t v4 = ip_v4(ip);
+
+    return (v4 == UINT32_MAX ? "the broadcast address"
+            : v4 >> 28 == 14 ? "a multicast address"
+            : v4 >> 24 == 127 ? "a loopback address"
+            : v4 >> 24 == 0 ? "in 0.0.0.0/8, which no host has"
+            : NULL);
+}
+
+bool
+value_ip(const struct reader *r, const struct node *node, struct ip *ip)
+{
+    struct ip parsed;
+    const char *text, *flaw;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    if (!ip_from_string(text, &parsed)) {
+        reader_error(r, &node->loc,
+                     "%s must be an address such as 10.0.0.1, not %s",
+                     r->key, DIAG_QUOTE(text));
+        return false;
+    }
+    if (!ip_is_v4(&parsed)) {
+        reader_error(r, &node->loc, "%s is %s, and IPv6 is not supported yet",
+                     r->key, text);
+        return false;
+    }
+    flaw = find_ip_flaw(&parsed);
+    if (flaw) {
+        reader_error(r, &node->loc, "%s must be the address of a host, "
+                     "%s is %s", r->key, text, flaw);
+        return false;
+    }
+    *ip = parsed;
+    return true;
+}
+
+bool
+value_mac(const struct reader *r, const struct node *node, struct mac *mac)
+{
+    static const struct mac zero;
+    struct mac parsed;
+    const char *text;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    if (!mac_from_string(text, &parsed)) {
+        reader_error(r, &node->loc,
+                     "%s must be six bytes such as 02:00:00:00:00:01, not %s",
+                     r->key, DIAG_QUOTE(text));
+        return false;
+    }
+    if (parsed.ea[0] & 1 || mac_equal(&parsed, &zero)) {
+        reader_error(r, &node->loc, "%s must be the address of a host, "
+                     "%s is %s", r->key, text,
+                     parsed.ea[0] & 1 ? "a group address" : "nobody's");
+        return false;
+    }
+    *mac = parsed;
+    return true;
+}
+
+const char *
+node_get_name(const struct node *node)
+{
+    const struct node *name = node_get(node, "name");
+
+    return name && name->type == NODE_SCALAR && *name->scalar
+           ? name->scalar : NULL;
+}

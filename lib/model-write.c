@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lib/model.h"
+
+#include <inttypes.h>
+
+/* Writes 's' as a JSON string.  What YAML calls unprintable is escaped as
+ * well. */
+static void
+write_string(const char *s, FILE *stream)
+{
+    putc('"', stream);
+    for (; *s; s++) {
+        unsigned char c = *s;
+
+        if (c == '"' || c == '\\') {
+            fprintf(stream, "\\%c", c);
+        } else if (c < 0x20 || c == 0x7f) {
+            fprintf(stream, "\\u%04x", c);
+        } else {
+            putc(c, stream);
+        }
+    }
+    putc('"', stream);
+}
+
+/* Writes a key, its value being text, and what stands before it. */
+static void
+write_text(const char *before, const char *key, const char *value,
+           FILE *stream)
+{
+    fprintf(stream, "%s\"%s\":", before, key);
+    write_string(value, stream);
+}
+
+static void
+write_params(const struct pool *pool, FILE *stream)
+{
+    const struct policy *policy = pool->policy;
+
+    if (!policy->n_params) {
+        return;
+    }
+    fprintf(stream, ",\"%s\":{", policy->name);
+    for (size_t i = 0; i < policy->n_params; i++) {
+        fprintf(stream, "%s\"%s\":%ld", i ? "," : "",
+                policy->params[i].name, pool->params[i]);
+    }
+    putc('}', stream);
+}
+
+static void
+write_server(const struct server *server, FILE *stream)
+{
+    char ip[IP_STRLEN], mac[MAC_STRLEN];
+
+    write_text("{", "name", server->name, stream);
+    write_text(",", "ip", ip_format(&server->ip, ip), stream);
+    if (server->has_mac) {
+        write_text(",", "mac", mac_format(&server->mac, mac), stream);
+    }
+    if (server->interface) {
+        write_text(",", "interface", server->interface, stream);
+    }
+    fprintf(stream, ",\"port\":%"PRIu16",\"weight\":%"PRIu16,
+            server->port, server->weight);
+    write_text(",", "state", server_state_name(server->state), stream);
+    putc('}', stream);
+}
+
+void
+pool_write(const struct pool *pool, FILE *stream)
+{
+    char ip[IP_STRLEN], mac[MAC_STRLEN];
+
+    write_text("{", "name", pool->name, stream);
+    write_text(",", "vip", ip_format(&pool->vip, ip), stream);
+    write_text(",", "vip_mac", mac_format(&pool->vip_mac, mac), stream);
+    write_text(",", "protocol", protocol_name(pool->protocol), stream);
+    fprintf(stream, ",\"port\":%"PRIu16, pool->port);
+    write_text(",", "policy", pool->policy->name, stream);
+    write_params(pool, stream);
+    write_text(",", "connections", connections_name(pool->connections),
+               stream);
+    fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (i) {
+            putc(',', stream);
+        }
+        write_server(&pool->servers[i], stream);
+    }
+    fputs("]}", stream);
+}
+
+void
+settings_write(const struct settings *settings, FILE *stream)
+{
+    fprintf(stream, "{\"entry_table\":%"PRIu8",\"table_base\":%"PRIu8
+            ",\"priority\":%"PRIu16",\"zone\":%"PRIu16,
+            settings->entry_table, settings->table_base,
+            settings->priority, settings->zone);
+    write_text(",", "fallback", fallback_name(settings->fallback), stream);
+    putc('}', stream);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lib/model-internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const struct word protocol_words[] = {
+    { "tcp", PROTOCOL_TCP },
+    { "udp", PROTOCOL_UDP },
+    { "sctp", -1 },
+    { "any", -1 },
+    { NULL, 0 }
+};
+
+const struct word connections_words[] = {
+    { "tracked", CONNECTIONS_TRACKED },
+    { "stateless", CONNECTIONS_STATELESS },
+    { "direct", -1 },
+    { NULL, 0 }
+};
+
+const struct word server_state_words[] = {
+    { "ready", SERVER_READY },
+    { "drain", SERVER_DRAIN },
+    { "maint", SERVER_MAINT },
+    { NULL, 0 }
+};
+
+const struct word fallback_words[] = {
+    { "none", FALLBACK_NONE },
+    { "normal", FALLBACK_NORMAL },
+    { NULL, 0 }
+};
+
+static const char *
+word_name(const struct word *words, int value)
+{
+    while (words->name && words->value != value) {
+        words++;
+    }
+    return words->name;
+}
+
+const char *
+protocol_name(enum protocol protocol)
+{
+    return word_name(protocol_words, protocol);
+}
+
+const char *
+connections_name(enum connections connections)
+{
+    return word_name(connections_words, connections);
+}
+
+const char *
+server_state_name(enum server_state state)
+{
+    return word_name(server_state_words, state);
+}
+
+const char *
+fallback_name(enum fallback fallback)
+{
+    return word_name(fallback_words, fallback);
+}
+
+const char *
+owner_format(const char *what, const char *name, char buf[OWNER_SIZE])
+{
+    snprintf(buf, OWNER_SIZE, "%s%s%s", what, name ? " " : "",
+             name ? DIAG_QUOTE(name) : "");
+    return buf;
+}
+
+void
+pool_destroy(struct pool *pool)
+{
+    if (pool) {
+        for (size_t i = 0; i < pool->n_servers; i++) {
+            free(pool->servers[i].name);
+            free(pool->servers[i].interface);
+        }
+        free(pool->servers);
+        free(pool->name);
+        free(pool);
+    }
+}
+
+void
+model_destroy(struct model *model)
+{
+    if (model) {
+        for (size_t i = 0; i < model->n_pools; i++) {
+            pool_destroy(model->pools[i]);
+        }
+        free(model->pools);
+        free(model->bridge);
+        free(model);
+    }
+}
+
+struct pool *
+model_find_pool(const struct model *model, const char *name)
+{
+    for (size_t i = 0; i < model->n_pools; i++) {
+        if (!strcmp(model->pools[i]->name, name)) {
+            return model->pools[i];
+        }
+    }
+    return NULL;
+}
+
+size_t
+pool_find_server(const struct pool *pool, const char *name)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (!strcmp(pool->servers[i].name, name)) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+uint32_t
+server_effective_weight(const struct server *server)
+{
+    return server->state == SERVER_READY ? server->weight : 0;
+}
+
+void
+pool_distribute(const struct pool *pool, struct distribution *dist)
+{
+    struct policy_server *servers = lb_xcalloc(pool->n_servers,
+                                               sizeof *servers);
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        servers[i].name = pool->servers[i].name;
+        servers[i].weight = server_effective_weight(&pool->servers[i]);
+    }
+    pool->policy->distribute(servers, pool->n_servers, pool->params, dist);
+    free(servers);
+}

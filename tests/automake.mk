@@ -9,16 +9,28 @@ tests_lbtest_SOURCES = \
 	tests/lbtest.c \
 	tests/lbtest.h
 
+# Servers and clients in the labs of the tests that need a switch.
+check_PROGRAMS += tests/traffic
+tests_traffic_SOURCES = tests/traffic.c
+
 EXTRA_DIST += \
+	tests/conftest.py \
+	tests/lab.py \
+	tests/lab_capture.py \
+	tests/lab_traffic.py \
 	tests/pytest.ini \
 	tests/run \
 	tests/sandbox \
+	tests/slot_model.py \
 	tests/test_configure.py \
-	tests/test_sandbox.py
+	tests/test_lab.py \
+	tests/test_policies.py \
+	tests/test_sandbox.py \
+	tests/test_slots.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
 # LBGEN_CHECK says which: in the environment, or else as configured.
-check-local: lbgen/lbgen tests/lbtest
+check-local: lbgen/lbgen tests/lbtest tests/traffic
 	LBGEN='$(abs_top_builddir)/lbgen/lbgen' \
 	LBTEST='$(abs_top_builddir)/tests/lbtest' \
 	SRCDIR='$(abs_top_srcdir)' \

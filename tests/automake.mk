@@ -4,6 +4,7 @@
 check_PROGRAMS += tests/lbtest
 tests_lbtest_LDADD = $(LBGEN_LIBS)
 tests_lbtest_SOURCES = \
+	tests/lbtest-model.c \
 	tests/lbtest-policies.c \
 	tests/lbtest-slots.c \
 	tests/lbtest.c \

@@ -17,10 +17,19 @@ struct test {
 };
 
 static const struct test tests[] = {
+    { "diags", lbtest_diags },
     { "distribute", lbtest_distribute },
+    { "document", lbtest_document },
+    { "edit-distance", lbtest_edit_distance },
     { "hash", lbtest_hash },
     { "hash-mix", lbtest_hash_mix },
+    { "ip", lbtest_ip },
+    { "mac", lbtest_mac },
+    { "model-write", lbtest_model_write },
+    { "nearest", lbtest_nearest },
     { "policies", lbtest_policies },
+    { "pool-rewrite", lbtest_pool_rewrite },
+    { "settings-rewrite", lbtest_settings_rewrite },
     { "slots", lbtest_slots },
     { "slots-moved", lbtest_slots_moved },
     { "slots-time", lbtest_slots_time },

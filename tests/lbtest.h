@@ -7,6 +7,17 @@
  * The judging is done in Python.  To add one, declare it here and list it in
  * lbtest.c. */
 
+/* lbtest-model.c */
+int lbtest_diags(int argc, char *argv[]);
+int lbtest_document(int argc, char *argv[]);
+int lbtest_edit_distance(int argc, char *argv[]);
+int lbtest_ip(int argc, char *argv[]);
+int lbtest_mac(int argc, char *argv[]);
+int lbtest_model_write(int argc, char *argv[]);
+int lbtest_nearest(int argc, char *argv[]);
+int lbtest_pool_rewrite(int argc, char *argv[]);
+int lbtest_settings_rewrite(int argc, char *argv[]);
+
 /* lbtest-policies.c */
 int lbtest_policies(int argc, char *argv[]);
 int lbtest_distribute(int argc, char *argv[]);

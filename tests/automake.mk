@@ -12,7 +12,11 @@ tests_lbtest_SOURCES = \
 
 # Servers and clients in the labs of the tests that need a switch.
 check_PROGRAMS += tests/traffic
-tests_traffic_SOURCES = tests/traffic.c
+tests_traffic_SOURCES = \
+	tests/traffic-client.c \
+	tests/traffic-server.c \
+	tests/traffic.c \
+	tests/traffic.h
 
 EXTRA_DIST += \
 	tests/conftest.py \

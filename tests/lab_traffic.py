@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers and clients of a lab, and what to expect of their numbers.
 
-The work is done by traffic.c, which see for the protocol.
+The work is done by a C program; traffic.h describes the protocol.
 """
 
 import math

@@ -30,3 +30,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/report.h \
 	lbgen/run-update.c \
 	lbgen/traffic.c
+
+dist_man_MANS += \
+	lbgen/lbgen.8 \
+	lbgen/lbgen.yaml.5

@@ -1,4 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 examplesdir = $(docdir)/examples
-dist_examples_DATA =
+dist_examples_DATA = \
+	examples/anchors.yaml \
+	examples/random.yaml \
+	examples/stateless.yaml \
+	examples/sticky.yaml \
+	examples/wrr.yaml

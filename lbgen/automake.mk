@@ -34,7 +34,3 @@ lbgen_lbgen_SOURCES = \
 dist_man_MANS += \
 	lbgen/lbgen.8 \
 	lbgen/lbgen.yaml.5
-
-dist_man_MANS += \
-	lbgen/lbgen.8 \
-	lbgen/lbgen.yaml.5

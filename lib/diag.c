@@ -265,26 +265,42 @@ compare_places(const void *a_, const void *b_)
     return a->seq < b->seq ? -1 : 1;
 }
 
+/* True if the two messages, NULL for none, say the same about the same
+ * place.  A mistake that aliases multiply is one mistake to the user. */
+static bool
+is_same(const struct diag *a, const struct diag *b)
+{
+    return (a && b && a->level == b->level && a->file == b->file
+            && a->line && a->line == b->line && a->column == b->column
+            && !strcmp(a->text, b->text));
+}
+
 /* Prints in file order, whatever the order in which mistakes were found, but
  * notes stay with the message that they explain. */
 static void
 print_sorted(const struct diags *diags, FILE *stream)
 {
-    const struct diag **heads = lb_xcalloc(diags->n, sizeof *heads);
-    const struct diag *end = diags->queue + diags->n;
+    const struct diag **heads;
+    const struct diag *end;
     size_t n_heads = 0;
 
+    if (!diags->n) {
+        return;
+    }
+    heads = lb_xcalloc(diags->n, sizeof *heads);
+    end = diags->queue + diags->n;
     for (size_t i = 0; i < diags->n; i++) {
         if (i == 0 || diags->queue[i].level != DIAG_NOTE) {
             heads[n_heads++] = &diags->queue[i];
         }
     }
-    if (n_heads) {
-        qsort(heads, n_heads, sizeof *heads, compare_places);
-    }
+    qsort(heads, n_heads, sizeof *heads, compare_places);
     for (size_t i = 0; i < n_heads; i++) {
         const struct diag *diag = heads[i];
 
+        if (is_same(diag, i ? heads[i - 1] : NULL)) {
+            continue;
+        }
         do {
             diag_print(diags, diag++, stream);
         } while (diag < end && diag->level == DIAG_NOTE);

@@ -30,8 +30,6 @@ static const struct problem problems[] = {
       "expected a value", NULL },
     { "did not find expected <document start>",
       "expected the end of the file", NULL },
-    { "mapping values are not allowed in this context",
-      "\":\" is not allowed here; text with \": \" in it needs quotes", NULL },
     { "mapping keys are not allowed in this context",
       "a key is not allowed here", NULL },
     { "block sequence entries are not allowed in this context",
@@ -69,8 +67,11 @@ find_problem(const char *theirs)
 
 /* libyaml has one message for all characters that begin nothing. */
 static void
-report_character(char c, const struct source_loc *loc, struct diags *diags)
+report_character(const char *line, const struct source_loc *loc,
+                 struct diags *diags)
 {
+    char c = *line ? line[strlen(line) - 1] : ' ';
+
     if (c == '\t') {
         diag_error(diags, loc, "a tab must not be used to indent, use spaces");
     } else {
@@ -78,8 +79,23 @@ report_character(char c, const struct source_loc *loc, struct diags *diags)
     }
 }
 
+/* A ":" where none can be is either the second one in a line or the first one
+ * in a line that continues the text of the line before. */
+static void
+report_colon(const char *line, const struct source_loc *loc,
+             struct diags *diags)
+{
+    if (strchr(line, ':') != strrchr(line, ':')) {
+        diag_error(diags, loc, "\":\" is not allowed here; "
+                   "text with \": \" in it needs quotes");
+    } else {
+        diag_error(diags, loc, "\":\" is not allowed here; is the line before "
+                   "complete, and this one indented as it should be?");
+    }
+}
+
 void
-document_report_problem(const char *problem, const char *at,
+document_report_problem(const char *problem, const char *line,
                         const struct source_loc *loc,
                         const struct source_loc *context,
                         struct diags *diags)
@@ -87,7 +103,10 @@ document_report_problem(const char *problem, const char *at,
     const struct problem *known = find_problem(problem);
 
     if (!strcmp(problem, "found character that cannot start any token")) {
-        report_character(*at, loc, diags);
+        report_character(line, loc, diags);
+    } else if (!strcmp(problem,
+                       "mapping values are not allowed in this context")) {
+        report_colon(line, loc, diags);
     } else if (known) {
         diag_error(diags, loc, "%s", known->ours);
         if (known->note && context->line && context->line != loc->line) {

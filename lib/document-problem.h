@@ -7,10 +7,11 @@
 
 #include "lib/diag.h"
 
-/* Queues an error at 'loc' for libyaml's 'problem'.  'at' is the text that
- * begins at 'loc'.  'context' is where libyaml says the thing that has the
- * problem begins, 'context->line' 0 if it does not say. */
-void document_report_problem(const char *problem, const char *at,
+/* Queues an error at 'loc' for libyaml's 'problem'.  'line' is the text of the
+ * line up to and with the character at 'loc', if there is one.  'context' is
+ * where libyaml says the thing that has the problem begins, 'context->line' 0
+ * if it does not say. */
+void document_report_problem(const char *problem, const char *line,
                              const struct source_loc *loc,
                              const struct source_loc *context,
                              struct diags *);

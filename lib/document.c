@@ -72,17 +72,24 @@ begins_character(char c)
     return (c & 0xc0) != 0x80;
 }
 
-/* Returns the text that begins with character number 'index', counted from
- * 0. */
-static const char *
-text_at(const struct builder *b, size_t index)
+/* Returns a copy of the line that has character number 'index', counted from
+ * 0, up to and with that. */
+static char *
+copy_line(const struct builder *b, size_t index)
 {
-    for (size_t i = 0; i < b->size; i++) {
-        if (begins_character(b->text[i]) && !index--) {
-            return b->text + i;
+    size_t begin = 0;
+    size_t end;
+
+    for (end = 0; end < b->size; end++) {
+        if (begins_character(b->text[end]) && !index--) {
+            end++;
+            break;
+        }
+        if (b->text[end] == '\n') {
+            begin = end + 1;
         }
     }
-    return "";
+    return lb_xmemdup0(b->text + begin, end - begin);
 }
 
 /* The place of byte number 'offset', counted from 0. */
@@ -108,6 +115,7 @@ report_parser(const struct builder *b)
 {
     const yaml_parser_t *p = &b->parser;
     struct source_loc loc, context;
+    char *line;
 
     if (p->error == YAML_READER_ERROR) {
         loc = loc_of_offset(b, p->problem_offset);
@@ -129,8 +137,9 @@ report_parser(const struct builder *b)
     if (!p->context) {
         context.line = 0;
     }
-    document_report_problem(p->problem, text_at(b, p->problem_mark.index),
-                            &loc, &context, b->diags);
+    line = copy_line(b, p->problem_mark.index);
+    document_report_problem(p->problem, line, &loc, &context, b->diags);
+    free(line);
 }
 
 /* Counts 'n' more nodes at 'loc'.  False if that makes too many. */
@@ -396,6 +405,8 @@ builder_init(struct builder *b, const char *text, size_t size)
     }
     b->text = text;
     b->size = size;
+    b->children = lb_grow(NULL, 0, &b->allocated_children,
+                          sizeof *b->children);
     if (!yaml_parser_initialize(&b->parser)) {
         report_parser(b);
         return false;

@@ -140,7 +140,7 @@ check_decimal(const struct reader *reader, const struct node *node)
     }
     if (!node->plain) {
         reader_error(reader, &node->loc,
-                     "%s must be a number, without quotes, not text",
+                     "%s must be a number, written without quotes",
                      reader->key);
         return false;
     }
@@ -210,14 +210,10 @@ value_unknown(const struct reader *reader, const struct node *node,
     char list[256];
 
     format_list(names, list, sizeof list);
-    if (nearest) {
-        reader_error(reader, &node->loc,
-                     "unknown %s %s, did you mean \"%s\"? (%s)", reader->key,
-                     DIAG_QUOTE(node->scalar), nearest, list);
-    } else {
-        reader_error(reader, &node->loc, "%s must be %s, not %s",
-                     reader->key, list, DIAG_QUOTE(node->scalar));
-    }
+    reader_error(reader, &node->loc, "%s must be %s, not %s%s%s%s",
+                 reader->key, list, DIAG_QUOTE(node->scalar),
+                 nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                 nearest ? "\"?" : "");
 }
 
 bool

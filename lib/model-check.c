@@ -189,6 +189,12 @@ check_endpoint(struct checker *c, const struct place *place)
     }
 }
 
+static const char *
+say_if_derived(const struct place *pool)
+{
+    return node_get(pool->node, "vip_mac") ? "" : " (by default)";
+}
+
 /* A VIP has one answer to ARP requests. */
 static void
 check_vip_mac(struct checker *c, const struct place *place)
@@ -206,12 +212,13 @@ check_vip_mac(struct checker *c, const struct place *place)
         char owner[OWNER_SIZE], mac[MAC_STRLEN];
 
         diag_error(c->diags, locate(place->node, "vip_mac"),
-                   "%s: vip_mac of %s is %s here, and another one elsewhere",
+                   "%s: vip_mac of %s is %s%s here, and another one elsewhere",
                    owner_format("pool", pool->name, owner), key,
-                   mac_format(&pool->vip_mac, mac));
-        diag_note(c->diags, locate(first->node, "vip_mac"), "%s has %s",
+                   mac_format(&pool->vip_mac, mac), say_if_derived(place));
+        diag_note(c->diags, locate(first->node, "vip_mac"), "%s has %s%s",
                   owner_format("pool", first->pool->name, owner),
-                  mac_format(&first->pool->vip_mac, mac));
+                  mac_format(&first->pool->vip_mac, mac),
+                  say_if_derived(first));
     }
 }
 

@@ -96,19 +96,27 @@ warn_off(const struct division *d, size_t i, struct diags *diags)
 static void
 check_rounding(const struct division *d, struct diags *diags)
 {
+    const struct server *servers = d->pool->servers;
+    size_t unnamed = 0;
     size_t n_off = 0;
 
     for (size_t i = 0; i < d->pool->n_servers; i++) {
-        if (is_off(d, i) && n_off++ < MAX_NAMED) {
-            warn_off(d, i, diags);
+        if (!is_off(d, i)) {
+            continue;
         }
+        if (n_off < MAX_NAMED) {
+            warn_off(d, i, diags);
+        } else if (n_off == MAX_NAMED) {
+            unnamed = i;
+        }
+        n_off++;
     }
     if (n_off > MAX_NAMED) {
         n_off -= MAX_NAMED;
-        diag_warning(diags, &d->pool->loc, "pool \"%s\": %zu more server%s "
-                     "more than %.0f %% off the share asked for",
+        diag_warning(diags, &servers[unnamed].loc, "pool \"%s\": %zu more "
+                     "server%s more than %.0f %% off what %s for",
                      d->pool->name, n_off, n_off == 1 ? " is" : "s are",
-                     100 * TOLERANCE);
+                     100 * TOLERANCE, n_off == 1 ? "it asks" : "they ask");
     }
 }
 

@@ -128,9 +128,9 @@ lb_edit_distance(const char *a, const char *b)
 const char *
 lb_nearest(const char *s, const char *const candidates[])
 {
-    /* One mistake in three characters is still a typing mistake, more is
+    /* One mistake, or two in a longer word, is a mistake of typing; more make
      * another word. */
-    size_t best_distance = (strlen(s) + 2) / 3 + 1;
+    size_t best_distance = strlen(s) < 6 ? 2 : 3;
     const char *best = NULL;
 
     for (; *candidates; candidates++) {

@@ -30,6 +30,7 @@ EXTRA_DIST += \
 	tests/test_configure.py \
 	tests/test_lab.py \
 	tests/test_policies.py \
+	tests/test_reading.py \
 	tests/test_sandbox.py \
 	tests/test_slots.py
 

@@ -50,3 +50,27 @@ AC_DEFUN([LBGEN_SANITIZERS],
        CFLAGS=$lbgen_save_CFLAGS
    fi
    AC_SUBST([LBGEN_SANITIZE])])
+
+# LBGEN_FUZZER
+# ------------
+# Decides whether the fuzzer is built.  Everything is then compiled for it, and
+# with the sanitizers, because a mistake that nothing notices is not found.
+AC_DEFUN([LBGEN_FUZZER],
+  [AC_REQUIRE([LBGEN_SANITIZERS])
+   AC_ARG_ENABLE([fuzzer],
+     [AS_HELP_STRING([--enable-fuzzer],
+        [build tests/fuzz-model, with sanitizers (needs CC=clang)])],
+     [], [enable_fuzzer=no])
+   if test "$enable_fuzzer" = yes; then
+       LBGEN_SANITIZE="-fsanitize=fuzzer-no-link,address,undefined \
+-fno-sanitize-recover=all -fno-omit-frame-pointer"
+       lbgen_save_CFLAGS=$CFLAGS
+       CFLAGS="$CFLAGS $LBGEN_SANITIZE"
+       AC_MSG_CHECKING([whether programs link with the fuzzer])
+       AC_LINK_IFELSE([AC_LANG_PROGRAM([], [])],
+         [AC_MSG_RESULT([yes])],
+         [AC_MSG_RESULT([no])
+          AC_MSG_ERROR([$CC has no fuzzer; --enable-fuzzer needs CC=clang])])
+       CFLAGS=$lbgen_save_CFLAGS
+   fi
+   AM_CONDITIONAL([FUZZER], [test "$enable_fuzzer" = yes])])

@@ -18,8 +18,19 @@ tests_traffic_SOURCES = \
 	tests/traffic.c \
 	tests/traffic.h
 
+# "tests/fuzz-model -max_len=4096 DIR tests/fuzz/corpus" looks for files that
+# crash the reader, and keeps what it learns in DIR.
+if FUZZER
+noinst_PROGRAMS = tests/fuzz-model
+tests_fuzz_model_LDADD = $(LBGEN_LIBS)
+tests_fuzz_model_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_model_SOURCES = tests/fuzz/fuzz-model.c
+endif
+
 EXTRA_DIST += \
 	tests/conftest.py \
+	tests/errors \
+	tests/fuzz/corpus \
 	tests/lab.py \
 	tests/lab_capture.py \
 	tests/lab_traffic.py \

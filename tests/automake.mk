@@ -38,7 +38,9 @@ EXTRA_DIST += \
 	tests/run \
 	tests/sandbox \
 	tests/slot_model.py \
+	tests/test_command_line.py \
 	tests/test_configure.py \
+	tests/test_docs.py \
 	tests/test_lab.py \
 	tests/test_policies.py \
 	tests/test_reading.py \

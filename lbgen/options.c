@@ -299,7 +299,8 @@ options_parse(int argc, char *argv[], struct command_context *context)
     request = parse_options(argc, argv, context, &bits);
     argc -= optind;
     argv += optind;
-    if (request == REQUEST_RUN && argc && !strcmp(argv[0], "help")) {
+    if ((request == REQUEST_RUN || request == REQUEST_HELP)
+        && argc && !strcmp(argv[0], "help")) {
         request = REQUEST_HELP;
         argc--;
         argv++;
@@ -348,8 +349,7 @@ options_print_help(const struct command *command, FILE *stream)
               "Makes an Open vSwitch bridge balance load over servers.\n"
               "\ncommands:\n", stream);
         for (command = commands; command->name; command++) {
-            fprintf(stream, "  %-8s %-16s %s\n",
-                    command->name, command->usage, command->summary);
+            fprintf(stream, "  %-8s %s\n", command->name, command->summary);
         }
         command = NULL;
     }

@@ -253,7 +253,8 @@ handle_alias(struct builder *b, const yaml_event_t *event)
         return false;
     }
     if (b->depth + anchor->height > DOCUMENT_MAX_DEPTH) {
-        diag_error(b->diags, &loc, "more than %d levels, with aliases expanded",
+        diag_error(b->diags, &loc,
+                   "more than %d levels, with aliases expanded",
                    DOCUMENT_MAX_DEPTH);
         return false;
     }

@@ -7,8 +7,8 @@
  *
  * The only includer of <yaml.h>.  Reads exactly one YAML 1.1 document.
  * Anchors, aliases and merge keys ("<<") are resolved here: the reader of the
- * tree never meets them.  A node reached through an alias keeps the place where
- * it was written.
+ * tree never meets them.  A node reached through an alias keeps the place
+ * where it was written.
  *
  * Bounded: a file over DOCUMENT_MAX_SIZE bytes, a tree deeper than
  * DOCUMENT_MAX_DEPTH or one that aliases blow up past DOCUMENT_MAX_NODES is an
@@ -58,9 +58,9 @@ struct node_pair {
 
 struct document;
 
-/* Reads the file 'file_name', "-" for standard input.  On error queues at least
- * one diag error and returns NULL; but if all that is wrong is with keys, such
- * as one given twice, it returns the rest for further checking. */
+/* Reads the file 'file_name', "-" for standard input.  On error queues at
+ * least one diag error and returns NULL; but if all that is wrong is with
+ * keys, such as one given twice, it returns the rest for further checking. */
 struct document *document_read_file(const char *file_name, struct diags *);
 
 /* Reads 'size' bytes of 'text'; 'name' stands for the file in messages. */

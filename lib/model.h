@@ -64,7 +64,7 @@ struct server {
     struct ip ip;
     struct mac mac;
     bool has_mac;
-    char *interface;            /* OVS port name or number; NULL if left out. */
+    char *interface;            /* OVS port name or number, or NULL. */
     uint16_t port;              /* Host byte order. */
     uint16_t weight;
     enum server_state state;
@@ -122,7 +122,7 @@ bool settings_read(const struct node *node, struct settings *, struct diags *);
 struct pool *model_find_pool(const struct model *, const char *name);
 size_t pool_find_server(const struct pool *, const char *name);
 
-/* Weight that counts now: the configured one, or 0 unless the server is ready. */
+/* Weight that counts now: the configured one if the server is ready, else 0. */
 uint32_t server_effective_weight(const struct server *);
 
 /* What the pool's policy makes of its servers.  'dist->shares' must have room

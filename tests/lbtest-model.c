@@ -201,7 +201,7 @@ lbtest_nearest(int argc LB_UNUSED, char *argv[])
     return EXIT_SUCCESS;
 }
 
-/* diags: prints messages queued in an order that is not the one of the file. */
+/* diags: prints messages queued in an order that is not that of the file. */
 int
 lbtest_diags(int argc LB_UNUSED, char *argv[] LB_UNUSED)
 {

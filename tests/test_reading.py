@@ -506,8 +506,10 @@ def test_random_models(seed):
     "# comment\n%YAML 1.1\n---\npools: []\n...\n".split("\n", 1)[1],
     # One address, ports and protocols apart.
     "pools:\n"
-    "- {name: a, vip: 10.0.0.9, port: 80, servers: [{name: s, ip: 10.0.0.1}]}\n"
-    "- {name: b, vip: 10.0.0.9, port: 81, servers: [{name: s, ip: 10.0.0.1}]}\n"
+    "- {name: a, vip: 10.0.0.9, port: 80,"
+    " servers: [{name: s, ip: 10.0.0.1}]}\n"
+    "- {name: b, vip: 10.0.0.9, port: 81,"
+    " servers: [{name: s, ip: 10.0.0.1}]}\n"
     "- {name: c, vip: 10.0.0.9, port: 80, protocol: udp,"
     " servers: [{name: s, ip: 10.0.0.1}]}\n",
     # Stateless pools with servers' ports of their own.

@@ -10,16 +10,17 @@ diff_or_apply(const struct command_context *context, bool only_preview)
     struct document *document;
     struct model *model = load_model(context, context->args[0], &document);
     struct session *session = NULL;
-    struct bridge bridge;
+    struct bridge *bridge = NULL;
     int status = STATUS_FAILED;
 
     if (model) {
         session = connect_bridge(context, model, &bridge);
     }
     if (session) {
-        status = run_update(context, session, &bridge, model,
+        status = run_update(context, session, bridge, model,
                             model->file_name, only_preview);
     }
+    bridge_destroy(bridge);
     session_close(session);
     model_destroy(model);
     document_destroy(document);

@@ -50,7 +50,7 @@ static int
 delete_pools(const struct command_context *context,
              const struct victims *victims)
 {
-    struct bridge bridge;
+    struct bridge *bridge;
     struct session *session = connect_bridge(context, victims->model,
                                              &bridge);
     struct model rest;
@@ -59,14 +59,13 @@ delete_pools(const struct command_context *context,
     if (!session) {
         return STATUS_FAILED;
     }
-    if (check_victims(context, &bridge, session_bridge(session), victims)) {
-        bridge_model(&bridge, &rest, is_victim, victims);
-        status = run_update(context, session, &bridge, &rest,
+    if (check_victims(context, bridge, session_bridge(session), victims)) {
+        bridge_model(bridge, &rest, is_victim, victims);
+        status = run_update(context, session, bridge, &rest,
                             "without what is deleted", context->dry_run);
         bridge_model_uninit(&rest);
-    } else {
-        bridge_uninit(&bridge);
     }
+    bridge_destroy(bridge);
     session_close(session);
     return status;
 }

@@ -39,25 +39,25 @@ int
 cmd_status(const struct command_context *context)
 {
     const char *pool = context->n_args ? context->args[0] : NULL;
-    struct bridge bridge;
+    struct bridge *bridge;
     struct session *session = connect_bridge(context, NULL, &bridge);
     int status = STATUS_FAILED;
 
     if (!session) {
         return STATUS_FAILED;
     }
-    if (pool && !assignments_find(&bridge.assignments, pool)) {
+    if (pool && !assignments_find(&bridge->assignments, pool)) {
         diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
                    session_bridge(session), pool);
     } else {
         const char *name = session_bridge(session);
-        size_t n_drift = count_drift(context, name, &bridge);
+        size_t n_drift = count_drift(context, name, bridge);
 
         (context->json ? report_status_json : report_status_text)(
-            &bridge, name, pool, n_drift, stdout);
+            bridge, name, pool, n_drift, stdout);
         status = STATUS_OK;
     }
-    bridge_uninit(&bridge);
+    bridge_destroy(bridge);
     session_close(session);
     return status;
 }

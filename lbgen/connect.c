@@ -5,7 +5,7 @@
 
 struct session *
 connect_bridge(const struct command_context *context,
-               const struct model *model, struct bridge *bridge)
+               const struct model *model, struct bridge **bridgep)
 {
     struct session_options options = {
         .bridge = (context->bridge ? context->bridge
@@ -23,10 +23,14 @@ connect_bridge(const struct command_context *context,
         return NULL;
     }
     session_init(context->verbose);
+    *bridgep = NULL;
     session = session_open(&options, context->diags);
-    if (session && !bridge_read(session, bridge, context->diags)) {
-        session_close(session);
-        session = NULL;
+    if (session) {
+        *bridgep = bridge_read(session, context->diags);
+        if (!*bridgep) {
+            session_close(session);
+            session = NULL;
+        }
     }
     return session;
 }

@@ -11,16 +11,17 @@
 #include "lib/update.h"
 
 /* Connects to the bridge of the command line or else of 'model' (which may be
- * NULL) and reads it.  Returns NULL after queueing an error. */
+ * NULL) and reads it.  Returns NULL after queueing an error, else stores what was
+ * read in '*bridgep', for the caller to destroy. */
 struct session *connect_bridge(const struct command_context *context,
                                const struct model *model,
-                               struct bridge *bridge);
+                               struct bridge **bridgep);
 
-/* Makes the bridge (taken over) what 'model' says, or only says what would
+/* Makes the bridge what 'model' says, or only says what would
  * change, as the options ask for.  'to' is what a preview calls the new side.
  * Returns the exit status. */
 int run_update(const struct command_context *context,
-               struct session *session, struct bridge *bridge,
+               struct session *session, const struct bridge *bridge,
                const struct model *model, const char *to, bool only_preview);
 
 #endif /* lbgen/connect.h */

@@ -194,7 +194,7 @@ report_changes_json(const struct update *update, const char *bridge,
     struct json *changes = json_array_create_empty();
     struct summary summary;
 
-    summary_compute(&update->bridge.assignments, &update->assignments,
+    summary_compute(&update->bridge->assignments, &update->assignments,
                     &summary);
     for (size_t i = 0; i < summary.n_pools; i++) {
         json_array_add(pools, pool_summary_to_json(&summary.pools[i]));
@@ -202,7 +202,7 @@ report_changes_json(const struct update *update, const char *bridge,
     summary_uninit(&summary);
     for (size_t i = 0; i < update->changes.n; i++) {
         json_array_add(changes, change_to_json(&update->changes.changes[i],
-                                               &update->bridge.ports));
+                                               &update->bridge->ports));
     }
     put_string(object, "bridge", bridge);
     put_bool(object, "in_sync", !update->changes.n || applied);

@@ -257,12 +257,12 @@ report_changes_text(const struct update *update, const char *from,
 {
     const struct changes *changes = &update->changes;
     struct writer w = {
-        .stream = stream, .color = color, .ports = &update->bridge.ports
+        .stream = stream, .color = color, .ports = &update->bridge->ports
     };
     const char *title = "";
     struct summary summary;
 
-    summary_compute(&update->bridge.assignments, &update->assignments,
+    summary_compute(&update->bridge->assignments, &update->assignments,
                     &summary);
     for (size_t i = 0; i < summary.n_pools; i++) {
         write_pool(stream, &summary.pools[i]);
@@ -323,7 +323,7 @@ report_applied_text(const struct update *update, const char *bridge,
     fprintf(stream, "%s: groups +%zu ~%zu -%zu, flows +%zu ~%zu -%zu\n",
             bridge, counts.groups[0], counts.groups[1], counts.groups[2],
             counts.flows[0], counts.flows[1], counts.flows[2]);
-    summary_compute(&update->bridge.assignments, &update->assignments,
+    summary_compute(&update->bridge->assignments, &update->assignments,
                     &summary);
     for (size_t i = 0; i < summary.n_pools; i++) {
         const struct pool_summary *pool = &summary.pools[i];

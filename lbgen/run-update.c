@@ -45,8 +45,8 @@ commit(const struct command_context *context, struct session *session,
 
 int
 run_update(const struct command_context *context, struct session *session,
-           struct bridge *bridge, const struct model *model, const char *to,
-           bool only_preview)
+           const struct bridge *bridge, const struct model *model,
+           const char *to, bool only_preview)
 {
     struct update update;
     int status;

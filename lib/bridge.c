@@ -307,14 +307,13 @@ reader_uninit(struct reader *r)
     free(r->chunks);
 }
 
-bool
-bridge_read(struct session *session, struct bridge *bridge,
-            struct diags *diags)
+struct bridge *
+bridge_read(struct session *session, struct diags *diags)
 {
+    struct bridge *bridge = lb_xcalloc(1, sizeof *bridge);
     struct reader r = { .bridge = bridge };
     bool ok;
 
-    memset(bridge, 0, sizeof *bridge);
     ofstate_init(&bridge->installed);
     ports_init(&bridge->ports);
     ok = (read_flows(session, &r, OFPTT_ALL, COOKIE_MAGIC, COOKIE_MASK, diags)
@@ -330,17 +329,20 @@ bridge_read(struct session *session, struct bridge *bridge,
                            session_bridge(session), diags));
     ports_sort(&bridge->ports);
     reader_uninit(&r);
-    if (ok) {
-        collect_assignments(bridge);
-    } else {
-        bridge_uninit(bridge);
+    if (!ok) {
+        bridge_destroy(bridge);
+        return NULL;
     }
-    return ok;
+    collect_assignments(bridge);
+    return bridge;
 }
 
 void
-bridge_uninit(struct bridge *bridge)
+bridge_destroy(struct bridge *bridge)
 {
+    if (!bridge) {
+        return;
+    }
     ofstate_uninit(&bridge->installed);
     ports_uninit(&bridge->ports);
     free(bridge->foreign_groups);
@@ -349,6 +351,7 @@ bridge_uninit(struct bridge *bridge)
     }
     free(bridge->records);
     free(bridge->assignments.pools);
+    free(bridge);
 }
 
 bool

@@ -21,6 +21,7 @@
 #include "lib/record.h"
 #include "lib/session.h"
 
+/* Never copy it by value: hash maps may point into themselves. */
 struct bridge {
     struct ofstate installed;   /* Without flows that the switch learned. */
     size_t n_learned;           /* Number of those. */
@@ -38,10 +39,10 @@ struct bridge {
     struct assignments assignments; /* Of 'records', borrowed from them. */
 };
 
-/* Reads the bridge.  Returns false after queueing an error.  A damaged record is
- * a warning: that pool counts as not installed, and apply mends it. */
-bool bridge_read(struct session *, struct bridge *, struct diags *);
-void bridge_uninit(struct bridge *);
+/* Reads the bridge.  Returns NULL after queueing an error.  A damaged record is a
+ * warning: that pool counts as not installed, and apply mends it. */
+struct bridge *bridge_read(struct session *, struct diags *);
+void bridge_destroy(struct bridge *);
 
 /* Calls 'cb' for each flow in 'table' that is not lbgen's.  The flow is gone
  * after the call. */

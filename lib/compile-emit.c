@@ -66,6 +66,10 @@ compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
     };
     struct of_flow *flow;
 
+    /* What the switch gives back for any flow that looks into packets. */
+    if (c->match.wc.masks.dl_type) {
+        match_set_default_packet_type(&c->match);
+    }
     minimatch_init(&fm.match, &c->match);
     flow = ofstate_add_flow(c->desired, &fm);
     if (!flow) {

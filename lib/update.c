@@ -33,7 +33,7 @@ check_foreign_flow(const struct of_flow *flow, void *finder_)
     if ((!ours && !finder->own_table) || finder->n_clashes++) {
         return;
     }
-    oftext_flow(flow, &finder->update->bridge.ports, &s);
+    oftext_flow(flow, &finder->update->bridge->ports, &s);
     if (finder->own_table) {
         diag_error(finder->diags, NULL, "bridge \"%s\" has flows of others in "
                    "table %d, which lbgen would take for itself; set "
@@ -95,8 +95,8 @@ check_foreign_groups(const struct update *update, const char *bridge,
 {
     bool ok = true;
 
-    for (size_t i = 0; i < update->bridge.n_foreign_groups; i++) {
-        uint32_t id = update->bridge.foreign_groups[i];
+    for (size_t i = 0; i < update->bridge->n_foreign_groups; i++) {
+        uint32_t id = update->bridge->foreign_groups[i];
         const struct of_group *ours = ofstate_find_group(&update->desired, id);
 
         if (ours) {
@@ -110,19 +110,19 @@ check_foreign_groups(const struct update *update, const char *bridge,
 }
 
 bool
-update_prepare(struct session *session, struct bridge *bridge,
+update_prepare(struct session *session, const struct bridge *bridge,
                const struct model *model, struct update *update,
                struct diags *diags)
 {
     const char *name = session_bridge(session);
 
-    update->bridge = *bridge;
+    update->bridge = bridge;
     ofstate_init(&update->desired);
     memset(&update->changes, 0, sizeof update->changes);
     assignments_compute(model, &bridge->assignments, &update->assignments);
     if (compile(model, &update->assignments, &bridge->ports, name,
                 &update->desired, diags)) {
-        diff_compute(&update->desired, &update->bridge.installed,
+        diff_compute(&update->desired, &update->bridge->installed,
                      &update->changes);
         if (check_foreign_groups(update, name, diags)
             && check_foreign_flows(session, update, &model->settings,
@@ -140,7 +140,6 @@ update_uninit(struct update *update)
     changes_uninit(&update->changes);
     ofstate_uninit(&update->desired);
     assignments_uninit(&update->assignments);
-    bridge_uninit(&update->bridge);
 }
 
 /* Queues the error for a bundle that the switch refused with 'error', because of
@@ -160,7 +159,7 @@ report_refusal(const struct update *update, const char *bridge, size_t index,
     change = &update->changes.changes[index];
     if (change->new_flow || change->old_flow) {
         oftext_flow(change->new_flow ? change->new_flow : change->old_flow,
-                    &update->bridge.ports, &s);
+                    &update->bridge->ports, &s);
     } else {
         ds_put_format(&s, "group_id=%u", (change->new_group
                                           ? change->new_group->id
@@ -203,20 +202,23 @@ update_commit(struct session *session, const struct update *update,
               struct diags *diags)
 {
     struct changes left;
-    struct bridge after;
+    struct bridge *after;
     size_t n_left;
 
     if (!update->changes.n) {
         return true;
     }
-    if (!send_changes(session, update, diags)
-        || !bridge_read(session, &after, diags)) {
+    if (!send_changes(session, update, diags)) {
         return false;
     }
-    diff_compute(&update->desired, &after.installed, &left);
+    after = bridge_read(session, diags);
+    if (!after) {
+        return false;
+    }
+    diff_compute(&update->desired, &after->installed, &left);
     n_left = left.n;
     changes_uninit(&left);
-    bridge_uninit(&after);
+    bridge_destroy(after);
     if (n_left) {
         diag_error(diags, NULL, "bridge \"%s\" took the changes but is not as "
                    "it should be: %zu flows or groups differ; something else "

@@ -15,16 +15,15 @@
 
 /* What is there, what should be, and the difference. */
 struct update {
-    struct bridge bridge;
+    const struct bridge *bridge;    /* Borrowed. */
     struct assignments assignments; /* Desired. */
     struct ofstate desired;
     struct changes changes;
 };
 
-/* Fills in '*update' for 'bridge', which it takes over, to become what 'model'
- * says.  'session' is asked for flows and groups of others that would be in the
+/* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is asked for flows and groups of others that would be in the
  * way.  Returns false after queueing errors; then there is nothing to free. */
-bool update_prepare(struct session *, struct bridge *bridge,
+bool update_prepare(struct session *, const struct bridge *bridge,
                     const struct model *model, struct update *update,
                     struct diags *);
 

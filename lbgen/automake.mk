@@ -16,6 +16,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/cmd-check.c \
 	lbgen/cmd-delete.c \
 	lbgen/cmd-export.c \
+	lbgen/cmd-override.c \
 	lbgen/cmd-status.c \
 	lbgen/command.h \
 	lbgen/connect.c \

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <time.h>
+
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
+#include "lib/override.h"
 
 static int
 diff_or_apply(const struct command_context *context, bool only_preview)
@@ -17,6 +20,10 @@ diff_or_apply(const struct command_context *context, bool only_preview)
         session = connect_bridge(context, model, &bridge);
     }
     if (session) {
+        if (!context->reset) {
+            override_carry(&bridge->assignments, model, time(NULL),
+                           context->diags);
+        }
         status = run_update(context, session, bridge, model,
                             model->file_name, only_preview);
     }

@@ -37,13 +37,8 @@ check_victims(const struct command_context *context,
                    bridge_name, victims->name);
         return false;
     }
-    if (!victims->all && bridge->n_records && !bridge->has_settings) {
-        diag_error(context->diags, NULL, "bridge \"%s\" has lost lbgen's "
-                   "settings; apply the file first, or delete --all",
-                   bridge_name);
-        return false;
-    }
-    return true;
+    return (victims->all
+            || bridge_check_settings(bridge, bridge_name, context->diags));
 }
 
 static int

@@ -35,7 +35,8 @@ enum command_option {
     OPTION_COLOR = 1 << 1,
     OPTION_DRY_RUN = 1 << 2,
     OPTION_POOL = 1 << 3,
-    OPTION_ALL = 1 << 4
+    OPTION_ALL = 1 << 4,
+    OPTION_RESET = 1 << 5
 };
 
 enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
@@ -60,6 +61,7 @@ struct command_context {
     bool json;
     bool dry_run;
     bool all;
+    bool reset;
     const char *pool;           /* NULL if not given. */
     enum color_when color;
 };
@@ -76,6 +78,12 @@ struct command {
 
 /* All commands, a row without a name at the end. */
 extern const struct command commands[];
+
+/* In cmd-override.c. */
+int cmd_drain(const struct command_context *);
+int cmd_maint(const struct command_context *);
+int cmd_ready(const struct command_context *);
+int cmd_weight(const struct command_context *);
 
 int cmd_apply(const struct command_context *);
 int cmd_check(const struct command_context *);

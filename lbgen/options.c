@@ -18,7 +18,8 @@ enum {
     ID_COLOR,
     ID_DRY_RUN,
     ID_POOL,
-    ID_ALL
+    ID_ALL,
+    ID_RESET
 };
 
 /* One option. */
@@ -47,6 +48,8 @@ static const struct option_row rows[] = {
     { ID_DRY_RUN, "dry-run", NULL, OPTION_DRY_RUN,
       "only show what would change, as diff does" },
     { ID_POOL, "pool", "NAME", OPTION_POOL, "this installed pool" },
+    { ID_RESET, "reset", NULL, OPTION_RESET,
+      "end all overrides (drain, ready, maint, weight)" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
 };
 
@@ -143,6 +146,9 @@ parse_option(int id, const char *arg, struct command_context *context)
         return parse_name(id, arg, &context->pool, context->diags);
     case ID_ALL:
         context->all = true;
+        return true;
+    case ID_RESET:
+        context->reset = true;
         return true;
     default:
         return true;

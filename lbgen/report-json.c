@@ -9,6 +9,7 @@
 #include <openvswitch/json.h>
 
 #include "lib/oftext.h"
+#include "lib/override.h"
 
 static void
 put_string(struct json *object, const char *name, const char *value)
@@ -212,6 +213,28 @@ report_changes_json(const struct update *update, const char *bridge,
     print_and_destroy(object, stream);
 }
 
+/* What the operator said of 'server', null for nothing. */
+static struct json *
+override_to_json(const struct server *server)
+{
+    const struct override *o = &server->override;
+    struct json *object;
+
+    if (!override_exists(server)) {
+        return json_null_create();
+    }
+    object = json_object_create();
+    if (o->has_state) {
+        put_string(object, "state", server_state_name(o->state));
+        put_integer(object, "state_since", o->state_since);
+    }
+    if (o->has_weight) {
+        put_integer(object, o->is_percent ? "percent" : "weight", o->weight);
+        put_integer(object, "weight_since", o->weight_since);
+    }
+    return object;
+}
+
 static struct json *
 status_server_to_json(const struct assignment *a, size_t i, double asked,
                       const struct traffic *t)
@@ -221,6 +244,13 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
                                          a->pool->n_slots);
 
     put_string(object, "name", a->pool->servers[i].name);
+    json_object_put(object, "override",
+                    override_to_json(&a->pool->servers[i]));
+    put_string(object, "effective_state",
+               server_state_name(
+                   server_effective_state(&a->pool->servers[i])));
+    put_integer(object, "effective_weight",
+                server_effective_weight(&a->pool->servers[i]));
     json_object_put(object, "connections",
                     (t->counts_connections
                      ? json_integer_create(t->connections)

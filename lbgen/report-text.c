@@ -6,8 +6,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/oftext.h"
+#include "lib/override.h"
 
 /* Colours of "git diff", which people know. */
 #define GREEN "\033[32m"
@@ -352,12 +354,31 @@ write_status_server(FILE *stream, const struct server *server, double asked,
     char address[PROPERTY_STRLEN], connections[24];
 
     server_properties[0].format(server, address, sizeof address);
-    fprintf(stream, "  %-16s %-21s %-6s %6"PRIu16" %6.2f%% %6.2f%% %5zu "
+    fprintf(stream, "  %-16s %-21s %-6s %6"PRIu32" %6.2f%% %6.2f%% %5zu "
             "%11s %11"PRIu64" %13"PRIu64" %11"PRIu64" %13"PRIu64"\n",
-            server->name, address, server_state_name(server->state),
-            server->weight, 100 * asked, percent(n_slots, of), n_slots,
+            server->name, address,
+            server_state_name(server_effective_state(server)),
+            server_operator_weight(server), 100 * asked,
+            percent(n_slots, of), n_slots,
             format_count(t->counts_connections, t->connections, connections),
             t->packets, t->bytes, t->reply_packets, t->reply_bytes);
+}
+
+/* One line for each server that an operator overrides. */
+static void
+write_status_overrides(FILE *stream, const struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+        char text[OVERRIDE_STRLEN];
+
+        if (override_exists(server)) {
+            fprintf(stream, "  %s is overridden: %s; the file says %s, weight "
+                    "%"PRIu16"\n", server->name,
+                    override_format(server, time(NULL), text),
+                    server_state_name(server->state), server->weight);
+        }
+    }
 }
 
 static void
@@ -385,6 +406,7 @@ write_status_pool(FILE *stream, const struct bridge *bridge,
                             assignment_n_slots(a, i), pool->n_slots,
                             &traffic[i]);
     }
+    write_status_overrides(stream, pool);
     free(asked);
     free(traffic);
 }

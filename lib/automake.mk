@@ -49,6 +49,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/ofstate.h \
 	lib/oftext.c \
 	lib/oftext.h \
+	lib/override.c \
+	lib/override.h \
 	lib/ports.c \
 	lib/ports.h \
 	lib/record.c \

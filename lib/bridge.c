@@ -364,6 +364,18 @@ bridge_read_foreign(struct session *session, uint8_t table,
     return read_flows(session, &r, table, 0, 0, diags);
 }
 
+bool
+bridge_check_settings(const struct bridge *bridge, const char *name,
+                      struct diags *diags)
+{
+    if (bridge->n_records && !bridge->has_settings) {
+        diag_error(diags, NULL, "bridge \"%s\" has lost lbgen's settings; "
+                   "apply the file first, or delete --all", name);
+        return false;
+    }
+    return true;
+}
+
 void
 bridge_model(const struct bridge *bridge, struct model *model,
              bool (*leave_out)(const struct pool *, const void *aux),

@@ -44,6 +44,11 @@ struct bridge {
 struct bridge *bridge_read(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);
 
+/* False after queueing an error if there are pools but the settings that they
+ * were compiled with are lost, so that they cannot be compiled again. */
+bool bridge_check_settings(const struct bridge *, const char *name,
+                           struct diags *);
+
 /* Calls 'cb' for each flow in 'table' that is not lbgen's.  The flow is gone
  * after the call. */
 bool bridge_read_foreign(struct session *, uint8_t table,

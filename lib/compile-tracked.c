@@ -90,21 +90,33 @@ emit_reverse(struct compiler *c, const struct assignment *a,
                   cookie_make(COOKIE_REVERSE, a->id, member), &server->loc);
 }
 
+/* A server in "maint" gets nothing and nothing of its connections comes back:
+ * only the first look at what it sends is left, so that packets with its address
+ * do not get out to clients. */
+static void
+emit_member(struct compiler *c, const struct assignment *a, size_t i)
+{
+    const struct server *server = &a->pool->servers[i];
+    uint16_t port = compiler_port(c, server);
+
+    if (port == PORT_NONE) {
+        return;
+    }
+    emit_return(c, a, server);
+    if (server_effective_state(server) != SERVER_MAINT) {
+        emit_forward(c, a, server, a->members[i], port);
+        emit_server(c, a, server, a->members[i], port);
+        emit_reverse(c, a, server, a->members[i]);
+    }
+}
+
 void
 compile_tracked(struct compiler *c, const struct assignment *a)
 {
     emit_entry(c, a);
     emit_new(c, a);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        const struct server *server = &a->pool->servers[i];
-        uint16_t port = compiler_port(c, server);
-
-        if (port != PORT_NONE) {
-            emit_forward(c, a, server, a->members[i], port);
-            emit_server(c, a, server, a->members[i], port);
-            emit_return(c, a, server);
-            emit_reverse(c, a, server, a->members[i]);
-        }
+        emit_member(c, a, i);
     }
 }
 

@@ -123,10 +123,36 @@ pool_find_server(const struct pool *pool, const char *name)
     return SIZE_MAX;
 }
 
+enum server_state
+server_effective_state(const struct server *server)
+{
+    return (server->override.has_state ? server->override.state
+            : server->state);
+}
+
+uint32_t
+server_operator_weight(const struct server *server)
+{
+    const struct override *o = &server->override;
+    uint32_t weight;
+
+    if (!o->has_weight) {
+        return server->weight;
+    } else if (!o->is_percent) {
+        return o->weight;
+    }
+    weight = ((uint32_t) server->weight * o->weight + 50) / 100;
+    if (!weight && server->weight && o->weight) {
+        return 1;
+    }
+    return weight > MODEL_MAX_WEIGHT ? MODEL_MAX_WEIGHT : weight;
+}
+
 uint32_t
 server_effective_weight(const struct server *server)
 {
-    return server->state == SERVER_READY ? server->weight : 0;
+    return (server_effective_state(server) == SERVER_READY
+            ? server_operator_weight(server) : 0);
 }
 
 void

@@ -58,6 +58,19 @@ struct ip {
     struct in6_addr addr;
 };
 
+/* What an operator said at run time of one server.  No part of the file: see
+ * lib/override.h. */
+struct override {
+    bool has_state;
+    enum server_state state;
+    int64_t state_since;        /* Seconds since the epoch. */
+
+    bool has_weight;
+    bool is_percent;            /* 'weight' is percent of the file's. */
+    uint16_t weight;
+    int64_t weight_since;
+};
+
 struct server {
     struct source_loc loc;
     char *name;
@@ -68,6 +81,7 @@ struct server {
     uint16_t port;              /* Host byte order. */
     uint16_t weight;
     enum server_state state;
+    struct override override;
 };
 
 struct pool {
@@ -122,8 +136,14 @@ bool settings_read(const struct node *node, struct settings *, struct diags *);
 struct pool *model_find_pool(const struct model *, const char *name);
 size_t pool_find_server(const struct pool *, const char *name);
 
-/* Weight that counts now: the configured one if the server is ready, else 0. */
+/* State and weight that count now: those of the file unless an operator said
+ * otherwise, the weight 0 unless the state is ready. */
+enum server_state server_effective_state(const struct server *);
 uint32_t server_effective_weight(const struct server *);
+
+/* The weight before the state is looked at.  A percentage of a weight above 0
+ * never makes it 0, unless it is 0 percent. */
+uint32_t server_operator_weight(const struct server *);
 
 /* What the pool's policy makes of its servers.  'dist->shares' must have room
  * for 'pool->n_servers' elements. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/override.h"
 #include "lib/slots.h"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -52,7 +53,9 @@ record_format(const struct assignment *a)
     }
     fputs("],\"slots\":\"", stream);
     format_slots(a, stream);
-    fputs("\",\"pool\":", stream);
+    fputs("\",\"overrides\":", stream);
+    override_write(a->pool, stream);
+    fputs(",\"pool\":", stream);
     pool_write(a->pool, stream);
     fputs("}", stream);
     fclose(stream);
@@ -185,7 +188,8 @@ parse_record(const struct node *root, struct record *record)
     diags_destroy(diags);
     if (a->pool && parse_number(node_get(root, "id"), UINT16_MAX, &id)
         && parse_members(node_get(root, "members"), a)
-        && parse_slots(node_get(root, "slots"), a)) {
+        && parse_slots(node_get(root, "slots"), a)
+        && override_read(node_get(root, "overrides"), record->pool)) {
         a->id = id;
         return true;
     }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/override.h"
+
 static void
 format_vip(const void *pool_, char *buf, size_t size)
 {
@@ -83,6 +85,15 @@ format_state(const void *server_, char *buf, size_t size)
 }
 
 static void
+format_override(const void *server, char *buf, size_t size)
+{
+    char text[OVERRIDE_STRLEN];
+
+    override_format(server, -1, text);
+    snprintf(buf, size, "%s", *text ? text : "none");
+}
+
+static void
 format_address(const void *server_, char *buf, size_t size)
 {
     const struct server *server = server_;
@@ -117,6 +128,7 @@ const struct property server_properties[] = {
     { "interface", format_interface },
     { "state", format_state },
     { "weight", format_weight },
+    { "override", format_override },
     { NULL, NULL },
 };
 
@@ -220,6 +232,7 @@ pools_alike(const struct pool *a, const struct pool *b)
             abort();
         }
         pool_write(pools[i], stream);
+        override_write(pools[i], stream);
         fclose(stream);
     }
     alike = !strcmp(texts[0], texts[1]);

@@ -29,6 +29,7 @@ endif
 
 EXTRA_DIST += \
 	tests/conftest.py \
+	tests/demo.py \
 	tests/errors \
 	tests/fuzz/corpus \
 	tests/lab.py \
@@ -40,6 +41,7 @@ EXTRA_DIST += \
 	tests/slot_model.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
+	tests/test_demo.py \
 	tests/test_docs.py \
 	tests/test_lab.py \
 	tests/test_policies.py \

@@ -44,6 +44,7 @@ EXTRA_DIST += \
 	tests/test_demo.py \
 	tests/test_docs.py \
 	tests/test_lab.py \
+	tests/test_override.py \
 	tests/test_policies.py \
 	tests/test_reading.py \
 	tests/test_sandbox.py \

@@ -32,17 +32,23 @@ EXTRA_DIST += \
 	tests/demo.py \
 	tests/errors \
 	tests/fuzz/corpus \
+	tests/golden \
 	tests/lab.py \
 	tests/lab_capture.py \
+	tests/lab_switch.py \
 	tests/lab_traffic.py \
 	tests/pytest.ini \
 	tests/run \
 	tests/sandbox \
 	tests/slot_model.py \
+	tests/test_apply.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
 	tests/test_demo.py \
 	tests/test_docs.py \
+	tests/test_examples.py \
+	tests/test_export.py \
+	tests/test_guard.py \
 	tests/test_lab.py \
 	tests/test_override.py \
 	tests/test_policies.py \

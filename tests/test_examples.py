@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every example does what it says, with real traffic."""
+
+import glob
+import os
+from collections import Counter
+
+import pytest
+import yaml
+
+from lab import assert_shares
+from lab_switch import snapshot
+
+pytestmark = pytest.mark.switch
+
+SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
+                                               ".."))
+EXAMPLES = sorted(glob.glob(os.path.join(SRCDIR, "examples", "*.yaml")))
+
+
+def weights(pool):
+    """What each server of the pool is to get."""
+    if pool.get("policy") == "random":
+        return {server["name"]: 1 for server in pool["servers"]}
+    return {server["name"]: (0 if server.get("state", "ready") != "ready"
+                             else server.get("weight", 1))
+            for server in pool["servers"]}
+
+
+def start_servers(lab, pools):
+    wanted = {(server["name"], pool.get("protocol", "tcp"),
+               server.get("port", pool["port"]))
+              for pool in pools for server in pool["servers"]}
+    for name, protocol, port in sorted(wanted):
+        lab.serve(name, port, protocol)
+
+
+def check_wrr(lab, pool):
+    traffic = lab.connect("c1", pool["vip"], pool["port"], 3000,
+                          proto=pool.get("protocol", "tcp"))
+    assert not traffic.failures
+    assert_shares(traffic, weights(pool), 3000)
+
+
+def check_sticky(lab, pool):
+    """Each client has one server, as has each of its networks; over all
+    networks the shares are right."""
+    prefix = pool.get("sticky", {}).get("prefix", 32)
+    assert prefix == 24         # The addresses below are made for that.
+    sources = lab.client_addresses("c2", 30000)
+    sources = sources[::250] + sources[1::250] + sources[200::250]
+    traffic = lab.connect("c2", pool["vip"], pool["port"], 2 * len(sources),
+                          sources=sources)
+    assert not traffic.failures
+    networks = {}
+    for source, servers in traffic.by_source.items():
+        networks.setdefault(source.rsplit(".", 1)[0], set()).update(servers)
+    assert len(networks) == 120
+    assert all(len(servers) == 1 for servers in networks.values())
+    counts = {name: sum(servers == {name} for servers in networks.values())
+              for name in weights(pool)}
+    assert_shares(Counter(counts), weights(pool), 120)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=map(os.path.basename, EXAMPLES))
+def test_example(make_lab, path):
+    with open(path) as file:
+        content = yaml.safe_load(file)
+    assert content["bridge"] == "br0"
+    lab = make_lab(fail_mode="secure" if content.get("fallback") == "normal"
+                   else "standalone")
+    empty = snapshot(lab)
+    for args, status in ((("check", path), 0), (("diff", path), 2),
+                         (("apply", path), 0), (("diff", path), 0)):
+        result = lab.lbgen(*args, check=status)
+        assert not result.stderr
+    start_servers(lab, content["pools"])
+    for pool in content["pools"]:
+        (check_sticky if pool.get("policy") == "sticky"
+         else check_wrr)(lab, pool)
+    lab.lbgen("delete", path)
+    assert snapshot(lab) == empty

@@ -75,6 +75,23 @@ vconn_name(const char *bridge)
     return lb_xasprintf("unix:%s/%s.mgmt", run_directory(), bridge);
 }
 
+bool
+session_split_local(const char *target, char **directory, char **bridge)
+{
+    char *name = vconn_name(target);
+    char *base = strrchr(name, '/');
+    size_t length = base ? strlen(base) : 0;
+    bool local = (!strncmp(name, "unix:/", 6) && length > 6
+                  && !strcmp(&base[length - 5], ".mgmt"));
+
+    if (local) {
+        *directory = lb_xmemdup0(name + 5, base - name - 5);
+        *bridge = lb_xmemdup0(base + 1, length - 6);
+    }
+    free(name);
+    return local;
+}
+
 /* Queues a note that lists the bridges whose sockets are in the run directory. */
 static void
 note_bridges(struct diags *diags)

@@ -16,6 +16,9 @@ struct vconn;
  * says what to do. */
 struct vconn *session_connect(const struct session_options *, struct diags *);
 
+/* As session_find_local(), for what the user calls a bridge. */
+bool session_split_local(const char *target, char **directory, char **bridge);
+
 /* Milliseconds of a clock that only goes forward. */
 long long int session_now(void);
 

@@ -35,6 +35,19 @@ session_bridge(const struct session *session)
     return session->bridge;
 }
 
+int
+session_timeout(const struct session *session)
+{
+    return session->timeout;
+}
+
+bool
+session_find_local(const struct session *session, char **directory,
+                   char **bridge)
+{
+    return session_split_local(session->bridge, directory, bridge);
+}
+
 /* Waits until the vconn can do more, for 'wait', or the time-out has passed.
  * Returns 0 or ETIMEDOUT. */
 static int
@@ -385,4 +398,37 @@ session_bundle(struct session *s, struct ofpbuf **messages, size_t n,
         return BUNDLE_FAILED;
     }
     return BUNDLE_COMMITTED;
+}
+
+bool
+session_send_messages(struct session *s, struct ofpbuf **messages, size_t n,
+                      int *refusal, struct diags *diags)
+{
+    struct bundle b = {
+        .first_xid = s->next_xid, .n = n, .refused = SIZE_MAX
+    };
+    int lost = 0;
+
+    s->next_xid += n;
+    for (size_t i = 0; i < n; i++) {
+        if (lost) {
+            ofpbuf_delete(messages[i]);
+        } else {
+            set_xid(messages[i], b.first_xid + i);
+            lost = session_send(s, messages[i]);
+        }
+    }
+    if (!lost) {
+        uint32_t xid = s->next_xid++;
+
+        lost = send_barrier(s, xid);
+        if (!lost) {
+            lost = await(s, xid, &b);
+        }
+    }
+    *refusal = b.refusal;
+    if (lost) {
+        report_lost(s, "cutting connections", lost, diags);
+    }
+    return !lost;
 }

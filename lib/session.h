@@ -41,8 +41,15 @@ void session_init(int verbose);
 struct session *session_open(const struct session_options *, struct diags *);
 void session_close(struct session *);
 
-/* The bridge, as the user named it. */
+/* The bridge, as the user named it, and the time-out in seconds. */
 const char *session_bridge(const struct session *);
+int session_timeout(const struct session *);
+
+/* If the switch runs on this host, stores the directory that it has its sockets
+ * in and what it calls the bridge; the caller frees both.  Else returns
+ * false. */
+bool session_find_local(const struct session *, char **directory,
+                        char **bridge);
 
 /* Sends the multipart request 'request' (taken over) and calls 'cb' for every
  * part of the reply.  'cb' returns false if it cannot decode the part.  A reply
@@ -69,5 +76,11 @@ enum bundle_result {
 enum bundle_result session_bundle(struct session *, struct ofpbuf **messages,
                                   size_t n, size_t *refused, int *error,
                                   struct diags *);
+
+/* Sends the 'n' messages (taken over) one after another, not as a bundle, and
+ * waits for the switch to have done them.  Stores in '*refusal' the OFPERR_* code
+ * of the first that it refused, or 0.  Returns false after queueing an error. */
+bool session_send_messages(struct session *, struct ofpbuf **messages,
+                           size_t n, int *refusal, struct diags *);
 
 #endif /* lib/session.h */

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/conntrack.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <openflow/openflow-common.h>
+#include <openvswitch/ofp-ct.h>
+#include <openvswitch/ofpbuf.h>
+
+#include "lib/conntrack-internal.h"
+#include "lib/util.h"
+
+/* How connections are cut
+ * =======================
+ *
+ * A flush that names client, VIP and ports takes out the one connection that has
+ * them.  One that leaves out the client has the switch look at all connections,
+ * and it misses some: the userspace datapath walks through a hash table that
+ * shrinks as it takes them out, and a third to a half of those that it should
+ * take out is left after each pass.
+ *
+ * So where connections can be seen, each is cut by its own name, and then they
+ * are looked at again.  Where they cannot be seen, the pass without client is
+ * repeated so often that what is left of even a million is less than one. */
+
+/* Times to look for connections that are left.  Usually the second finds none. */
+#define MAX_ROUNDS 5
+
+/* Passes of a flush without client.  Each leaves half of the connections or less,
+ * and 2^20 is a million. */
+#define BLIND_PASSES 20
+
+/* Flows that the datapath has cached may send new connections to the old server
+ * until ovs-vswitchd has gone through all of them, twice a second at the least.
+ * Where it cannot be asked to say when it has, the passes are made a second time
+ * after so many milliseconds. */
+#define BLIND_PAUSE_MS 600
+
+/* Messages to send before waiting for the switch to have done them. */
+#define BATCH 1000
+
+struct conntrack_target
+conntrack_target(const struct pool *pool, const struct server *server,
+                 uint16_t member)
+{
+    struct conntrack_target target = {
+        .protocol = pool->protocol,
+        .vip = pool->vip,
+        .vip_port = pool->port,
+        .any_server = !server,
+    };
+
+    if (server) {
+        target.server = server->ip;
+        target.server_port = server->port;
+        target.member = member;
+    }
+    return target;
+}
+
+bool
+conntrack_target_matches(const struct conntrack_target *t,
+                         const struct connection *c)
+{
+    uint16_t member = connection_member(c);
+
+    if (c->protocol != t->protocol || c->vip_port != t->vip_port
+        || !member || !ip_equal(&c->vip, &t->vip)) {
+        return false;
+    }
+    return (t->any_server
+            || ((!t->member || t->member == member)
+                && c->server_port == t->server_port
+                && ip_equal(&c->server, &t->server)));
+}
+
+/* A message that flushes what 'match' says in 'zone'.  Without a zone, or without
+ * the VIP, it would flush connections of others, in the end all of the host's. */
+static struct ofpbuf *
+encode_flush(const struct ofp_ct_match *match, uint16_t zone)
+{
+    assert(zone && match->ip_proto && match->tuple_orig.dst_port);
+    return ofp_ct_match_encode(match, &zone, OFP15_VERSION);
+}
+
+/* Flushes one connection. */
+static struct ofpbuf *
+encode_flush_connection(const struct connection *c, uint16_t zone)
+{
+    struct ofp_ct_match match = {
+        .ip_proto = c->protocol,
+        .tuple_orig.src = c->client.addr,
+        .tuple_orig.dst = c->vip.addr,
+        .tuple_orig.src_port = htons(c->client_port),
+        .tuple_orig.dst_port = htons(c->vip_port),
+    };
+
+    return encode_flush(&match, zone);
+}
+
+/* Flushes all connections that 'target' means, as far as one pass does. */
+static struct ofpbuf *
+encode_flush_target(const struct conntrack_target *target, uint16_t zone)
+{
+    struct ofp_ct_match match = {
+        .ip_proto = target->protocol,
+        .tuple_orig.dst = target->vip.addr,
+        .tuple_orig.dst_port = htons(target->vip_port),
+    };
+
+    if (!target->any_server) {
+        match.tuple_reply.src = target->server.addr;
+        match.tuple_reply.src_port = htons(target->server_port);
+    }
+    return encode_flush(&match, zone);
+}
+
+/* Lists the connections that are meant.  The first time waits before that until no
+ * cached flow is older than this call. */
+static bool
+list_targets(struct session *session, uint16_t zone,
+             const struct conntrack_target *targets, size_t n, bool first,
+             struct connection_list *found, char **why)
+{
+    const char *const no_args[] = { NULL };
+    struct conntrack ct;
+    size_t n_found = 0;
+    bool ok;
+
+    if (!conntrack_open(session, &ct, why)) {
+        return false;
+    }
+    if (first) {
+        char *reply;
+
+        unixctl_call(ct.unixctl, "revalidator/wait", no_args, &reply);
+        free(reply);
+    }
+    ok = conntrack_dump(&ct, zone, found, why);
+    conntrack_close(&ct);
+    for (size_t i = 0; ok && i < found->n; i++) {
+        const struct connection *c = &found->connections[i];
+        size_t j = 0;
+
+        while (j < n && !conntrack_target_matches(&targets[j], c)) {
+            j++;
+        }
+        if (j < n) {
+            found->connections[n_found++] = *c;
+        }
+    }
+    found->n = n_found;
+    return ok;
+}
+
+/* Flushes each of 'found' by OpenFlow. */
+static bool
+flush_found(struct session *session, uint16_t zone,
+            const struct connection_list *found, int *refusal,
+            struct diags *diags)
+{
+    struct ofpbuf *messages[BATCH];
+    size_t n = 0;
+
+    *refusal = 0;
+    for (size_t i = 0; i < found->n && !*refusal; i++) {
+        messages[n++] = encode_flush_connection(&found->connections[i], zone);
+        if (n == BATCH || i == found->n - 1) {
+            if (!session_send_messages(session, messages, n, refusal,
+                                       diags)) {
+                return false;
+            }
+            n = 0;
+        }
+    }
+    return true;
+}
+
+/* Flushes one connection over the control socket. */
+static bool
+control_flush(struct conntrack *ct, uint16_t zone, const struct connection *c,
+              char **why)
+{
+    const char *family = ip_is_v4(&c->vip) ? "nw" : "ipv6";
+    char src[IP_STRLEN], dst[IP_STRLEN];
+    char *tuple = lb_xasprintf("ct_%s_src=%s,ct_%s_dst=%s,ct_nw_proto=%d,"
+                               "ct_tp_src=%d,ct_tp_dst=%d",
+                               family, ip_format(&c->client, src),
+                               family, ip_format(&c->vip, dst),
+                               c->protocol, c->client_port, c->vip_port);
+    char *zone_arg = lb_xasprintf("zone=%d", zone);
+    const char *const args[] = { ct->datapath, zone_arg, tuple, NULL };
+    char *reply;
+    bool ok = unixctl_call(ct->unixctl, "dpctl/flush-conntrack", args,
+                           &reply);
+
+    if (ok) {
+        free(reply);
+    } else {
+        *why = reply;
+    }
+    free(zone_arg);
+    free(tuple);
+    return ok;
+}
+
+bool
+conntrack_control_flush(const struct session *session, uint16_t zone,
+                        const struct connection_list *found, char **why)
+{
+    struct conntrack ct;
+    bool ok;
+
+    assert(zone);
+    if (!conntrack_open(session, &ct, why)) {
+        return false;
+    }
+    ok = true;
+    for (size_t i = 0; ok && i < found->n; i++) {
+        ok = control_flush(&ct, zone, &found->connections[i], why);
+    }
+    conntrack_close(&ct);
+    return ok;
+}
+
+static void
+warn_refused(const struct session *session, struct diags *diags)
+{
+    diag_warning(diags, NULL, "bridge \"%s\" cannot cut connections, which "
+                 "takes Open vSwitch 3.1: those of servers that are gone get "
+                 "no more packets, and their clients wait until they give up",
+                 session_bridge(session));
+}
+
+/* Cuts connections that cannot be seen. */
+static bool
+cut_blindly(struct session *session, uint16_t zone,
+            const struct conntrack_target *targets, size_t n,
+            struct diags *diags)
+{
+    const struct timespec pause = { .tv_nsec = BLIND_PAUSE_MS * 1000000L };
+    struct ofpbuf **messages = lb_xcalloc(n, sizeof *messages);
+    int refusal = 0;
+    bool ok = true;
+
+    for (int pass = 0; pass < 2 * BLIND_PASSES && ok && !refusal; pass++) {
+        if (pass == BLIND_PASSES) {
+            nanosleep(&pause, NULL);
+        }
+        for (size_t i = 0; i < n; i++) {
+            messages[i] = encode_flush_target(&targets[i], zone);
+        }
+        ok = session_send_messages(session, messages, n, &refusal, diags);
+    }
+    free(messages);
+    if (ok && refusal) {
+        warn_refused(session, diags);
+    }
+    return ok;
+}
+
+/* Flushes 'found' in one way or the other.  Stores in '*done' whether there is a
+ * way. */
+static bool
+flush_somehow(struct session *session, uint16_t zone,
+              const struct connection_list *found, bool *done,
+              struct diags *diags)
+{
+    int refusal;
+    char *why;
+
+    if (!flush_found(session, zone, found, &refusal, diags)) {
+        return false;
+    }
+    *done = true;
+    if (refusal
+        && !conntrack_control_flush(session, zone, found, &why)) {
+        warn_refused(session, diags);
+        free(why);
+        *done = false;
+    }
+    return true;
+}
+
+bool
+conntrack_cut(struct session *session, uint16_t zone,
+              const struct conntrack_target *targets, size_t n,
+              struct conntrack_result *result, struct diags *diags)
+{
+    bool can = true;
+    bool ok = true;
+
+    memset(result, 0, sizeof *result);
+    if (!n) {
+        result->counted = true;
+        return true;
+    }
+    for (int round = 0; round < MAX_ROUNDS && ok && can; round++) {
+        struct connection_list found;
+        char *why;
+
+        if (!list_targets(session, zone, targets, n, !round, &found, &why)) {
+            free(why);
+            result->counted = false;
+            return cut_blindly(session, zone, targets, n, diags);
+        }
+        result->counted = true;
+        result->n_cut += round ? 0 : found.n;
+        result->n_left = found.n;
+        if (found.n) {
+            ok = flush_somehow(session, zone, &found, &can, diags);
+        }
+        connection_list_uninit(&found);
+        if (!result->n_left) {
+            return ok;
+        }
+    }
+    if (ok && can) {
+        diag_warning(diags, NULL, "bridge \"%s\" still has %zu connections "
+                     "that should be cut", session_bridge(session),
+                     result->n_left);
+    }
+    return ok;
+}

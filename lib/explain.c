@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/explain.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/compile.h"
+#include "lib/layout.h"
+#include "lib/oftext.h"
+#include "lib/slots.h"
+#include "lib/summary.h"
+
+static void add_note(struct explanation *, const char *format, ...)
+    LB_PRINTF(2, 3);
+
+static void
+add_note(struct explanation *e, const char *format, ...)
+{
+    va_list args;
+    char *text;
+
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0) {
+        abort();
+    }
+    va_end(args);
+    e->notes = lb_grow(e->notes, e->n_notes, &e->allocated_notes,
+                       sizeof *e->notes);
+    e->notes[e->n_notes++] = text;
+}
+
+size_t
+explain_find_member(const struct assignment *a, uint16_t member)
+{
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (member && a->members[i] == member) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+const struct pick_bucket *
+explain_bucket(const struct explanation *e)
+{
+    return &e->group->buckets[e->pick.bucket];
+}
+
+static const struct server *
+get_server(const struct explanation *e, size_t i)
+{
+    return &e->assignment->pool->servers[i];
+}
+
+static size_t
+slot_server(const struct explanation *e, size_t slot)
+{
+    size_t bucket = e->group->slots[slot];
+
+    return explain_find_member(e->assignment,
+                               e->group->buckets[bucket].member);
+}
+
+/* The server that has all slots, so that nothing depends on a hash; or
+ * SIZE_MAX. */
+static size_t
+only_server(const struct explanation *e)
+{
+    size_t n = e->group ? e->group->n_slots : 0;
+
+    for (size_t i = 0; n && i < e->assignment->pool->n_servers; i++) {
+        if (e->n_slots[i] == n) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+static void
+count_slots(struct explanation *e)
+{
+    for (size_t slot = 0; slot < e->group->n_slots; slot++) {
+        size_t server = slot_server(e, slot);
+
+        if (server != SIZE_MAX) {
+            e->n_slots[server]++;
+        }
+    }
+}
+
+/* Decides 'e->answer' from what the group does with the packet. */
+static void
+set_answer(struct explanation *e)
+{
+    bool is_dp_hash = e->group->method == PICK_BY_DP_HASH;
+    size_t server = only_server(e);
+
+    e->result = pick_compute(e->group, e->facts.build, &e->packet, &e->pick);
+    e->has_pick = (e->result == PICK_FOUND
+                   && e->facts.hash != EXPLAIN_HASH_FOREIGN
+                   && !(is_dp_hash && (e->facts.datapath
+                                       == EXPLAIN_DATAPATH_KERNEL)));
+    if (e->has_pick) {
+        server = slot_server(e, e->pick.slot);
+    }
+    if (server != SIZE_MAX) {
+        e->answer = EXPLAIN_SERVER;
+        e->server = server;
+    } else if (e->result == PICK_NONE) {
+        e->answer = EXPLAIN_NONE;
+        add_note(e, "the group has no bucket that takes new connections");
+    } else if (e->result == PICK_UNKNOWN) {
+        e->answer = EXPLAIN_UNKNOWN;
+        add_note(e, "the group picks a bucket by something that lbgen never "
+                 "asks for; --live shows what the switch does");
+    } else if (e->has_pick) {
+        e->answer = EXPLAIN_UNKNOWN;
+        add_note(e, "bucket %"PRIu32" stands for no server of the pool; "
+                 "--live shows what it does", explain_bucket(e)->id);
+    } else {
+        e->answer = EXPLAIN_ANY;
+    }
+}
+
+/* Whether packets that the answer speaks of meet the flow with 'cookie'. */
+static bool
+on_path(const struct explanation *e, uint64_t cookie)
+{
+    size_t server;
+
+    if (cookie_pool(cookie) != e->assignment->id) {
+        return false;
+    }
+    switch (cookie_kind(cookie)) {
+    case COOKIE_ENTRY:
+    case COOKIE_NEW:
+        return true;
+    case COOKIE_SERVER:
+        server = explain_find_member(e->assignment, cookie_member(cookie));
+        return (server != SIZE_MAX && e->n_slots[server]
+                && (e->answer != EXPLAIN_SERVER || server == e->server));
+    default:
+        return false;
+    }
+}
+
+/* Notes a flow that is gone or changed.  Nothing is foretold then. */
+static void
+note_flow(struct explanation *e, const struct bridge *bridge,
+          const struct of_flow *desired)
+{
+    const struct of_flow *installed = ofstate_find_flow(&bridge->installed,
+                                                        desired);
+    struct ds s = DS_EMPTY_INITIALIZER;
+
+    if (installed && of_flow_equal(desired, installed)) {
+        return;
+    }
+    oftext_flow(installed ? installed : desired, &bridge->ports, &s);
+    add_note(e, "a flow on the way is %s: %s",
+             installed ? "not as lbgen left it" : "gone", ds_cstr(&s));
+    ds_destroy(&s);
+    e->answer = installed ? EXPLAIN_UNKNOWN : EXPLAIN_NONE;
+}
+
+/* Notes if the group is another one than the record asks for. */
+static void
+note_group(struct explanation *e, const struct bridge *bridge,
+           const struct of_group *desired)
+{
+    const struct assignment *a = e->assignment;
+    const struct of_group *installed = ofstate_find_group(&bridge->installed,
+                                                          desired->id);
+
+    if (!installed || of_group_equal(desired, installed)) {
+        return;
+    }
+    add_note(e, "the group is not as lbgen left it; this is about the one "
+             "that is there");
+    if (e->has_pick && e->group->n_slots == a->pool->n_slots
+        && a->slots[e->pick.slot] != SLOT_NONE) {
+        add_note(e, "as lbgen left it, slot %zu was of server %s",
+                 e->pick.slot,
+                 get_server(e, a->slots[e->pick.slot])->name);
+    }
+}
+
+/* Compares what packets meet with what the records ask for. */
+static void
+check_path(struct explanation *e, const struct bridge *bridge,
+           const char *name)
+{
+    struct diags *diags = diags_create();
+    struct ofstate desired;
+    struct model model;
+
+    bridge_model(bridge, &model, NULL, NULL);
+    ofstate_init(&desired);
+    if (bridge->has_settings
+        && compile(&model, &bridge->assignments, &bridge->ports, name,
+                   &desired, diags)) {
+        const struct of_group *group
+            = ofstate_find_group(&desired,
+                                 GROUP_ID_BASE + e->assignment->id);
+        struct of_flow **flows = ofstate_sorted_flows(&desired);
+
+        if (group) {
+            note_group(e, bridge, group);
+        }
+        for (size_t i = 0; flows[i]; i++) {
+            if (on_path(e, flows[i]->cookie)) {
+                note_flow(e, bridge, flows[i]);
+            }
+        }
+        free(flows);
+    } else {
+        add_note(e, "flows were not checked: the records on the bridge do not "
+                 "fit it any more");
+    }
+    ofstate_uninit(&desired);
+    bridge_model_uninit(&model);
+    diags_destroy(diags);
+}
+
+/* Notes what a forecast of the datapath's hash takes for granted. */
+static void
+note_dp_hash(struct explanation *e)
+{
+    if (!e->packet.has_src_port) {
+        add_note(e, "each new connection is hashed by its source port as "
+                 "well; give CLIENT:PORT to learn about one");
+        return;
+    }
+    switch (e->facts.datapath) {
+    case EXPLAIN_DATAPATH_KERNEL:
+        add_note(e, "the bridge is in the kernel, whose hash cannot be "
+                 "foretold; --live shows what each step does");
+        return;
+    case EXPLAIN_DATAPATH_UNKNOWN:
+        add_note(e, "holds if the bridge is in the userspace datapath, which "
+                 "only the switch's control socket tells");
+        break;
+    case EXPLAIN_DATAPATH_USERSPACE:
+    default:
+        break;
+    }
+    if (e->facts.nic_port) {
+        add_note(e, "port %s is a DPDK port: packets that come in there have "
+                 "the hash of its NIC, and may reach another server",
+                 e->facts.nic_port);
+    }
+}
+
+static void
+note_method(struct explanation *e)
+{
+    if (e->group->method == PICK_BY_DP_HASH && !e->facts.nic_port
+        && e->answer == EXPLAIN_SERVER && !e->has_pick) {
+        return;
+    }
+    if (e->group->method == PICK_BY_DP_HASH) {
+        note_dp_hash(e);
+    } else if (e->result == PICK_NEEDS_PORT) {
+        add_note(e, "the group hashes the source port; give CLIENT:PORT to "
+                 "learn about one connection");
+    }
+    if (e->has_pick && e->facts.hash == EXPLAIN_HASH_ASSUMED) {
+        add_note(e, "holds if Open vSwitch was built without SSE 4.2, as "
+                 "distributions do");
+    } else if (e->result == PICK_FOUND
+               && e->facts.hash == EXPLAIN_HASH_FOREIGN) {
+        add_note(e, "the switch has a hash function that lbgen does not "
+                 "know, so that nothing can be foretold");
+    }
+}
+
+/* Notes what is odd about the buckets. */
+static void
+note_buckets(struct explanation *e)
+{
+    bool watched = false;
+    bool uneven = false;
+
+    for (size_t i = 0; i < e->group->n_buckets; i++) {
+        watched |= e->group->buckets[i].is_watched;
+        uneven |= e->group->buckets[i].weight != e->group->buckets[0].weight;
+    }
+    if (watched) {
+        add_note(e, "buckets watch ports or groups: if those of this bucket "
+                 "are dead, another one is taken");
+    }
+    if (uneven && e->group->method == PICK_BY_FIELDS) {
+        add_note(e, "buckets differ in weight, so that shares are not those "
+                 "of the slots");
+    }
+}
+
+/* Notes what concerns the client. */
+static void
+note_client(struct explanation *e)
+{
+    if (e->answer == EXPLAIN_SERVER
+        && ip_equal(&e->packet.tuple.src, &get_server(e, e->server)->ip)) {
+        add_note(e, "the client is that server, and a switch sends no packet "
+                 "back where it came from: there will be no connection");
+    }
+}
+
+static void
+init_packet(struct explanation *e, const struct ip *client, uint16_t port)
+{
+    const struct pool *pool = e->assignment->pool;
+
+    e->packet = (struct pick_packet) {
+        .tuple = {
+            .src = *client,
+            .dst = pool->vip,
+            .protocol = pool->protocol,
+            .src_port = port,
+            .dst_port = pool->port,
+        },
+        .has_src_port = port != 0,
+    };
+}
+
+struct explanation *
+explain_create(const struct bridge *bridge, const char *name,
+               const struct assignment *a, const struct ip *client,
+               uint16_t port, const struct explain_facts *facts)
+{
+    struct explanation *e = lb_xcalloc(1, sizeof *e);
+    const struct of_group *group = ofstate_find_group(&bridge->installed,
+                                                      GROUP_ID_BASE + a->id);
+
+    e->assignment = a;
+    e->facts = *facts;
+    e->n_slots = lb_xcalloc(a->pool->n_servers, sizeof *e->n_slots);
+    e->asked = lb_xcalloc(a->pool->n_servers, sizeof *e->asked);
+    e->n_tracked = lb_xcalloc(a->pool->n_servers, sizeof *e->n_tracked);
+    e->tracked_server = SIZE_MAX;
+    pool_asked_shares(a->pool, e->asked);
+    init_packet(e, client, port);
+
+    e->group = group ? pick_group_create(group) : NULL;
+    if (e->group) {
+        count_slots(e);
+        set_answer(e);
+        note_method(e);
+        note_buckets(e);
+    } else {
+        e->answer = EXPLAIN_NONE;
+        add_note(e, "the pool's group %"PRIu32" is gone from the bridge, or "
+                 "is not lbgen's any more", GROUP_ID_BASE + a->id);
+    }
+    check_path(e, bridge, name);
+    note_client(e);
+    return e;
+}
+
+void
+explain_add_connections(struct explanation *e,
+                        const struct connection_list *connections)
+{
+    const struct ovs_tuple *tuple = &e->packet.tuple;
+
+    e->knows_tracked = true;
+    for (size_t i = 0; i < connections->n; i++) {
+        const struct connection *c = &connections->connections[i];
+        size_t server = explain_find_member(e->assignment,
+                                            connection_member(c));
+
+        if (server == SIZE_MAX || c->protocol != tuple->protocol
+            || !ip_equal(&c->client, &tuple->src)
+            || !ip_equal(&c->vip, &tuple->dst)
+            || c->vip_port != tuple->dst_port) {
+            continue;
+        }
+        e->n_tracked[server]++;
+        if (e->packet.has_src_port && c->client_port == tuple->src_port) {
+            e->tracked_server = server;
+            memcpy(e->tracked_state, c->state, sizeof e->tracked_state);
+        }
+    }
+}
+
+void
+explain_destroy(struct explanation *e)
+{
+    if (e) {
+        for (size_t i = 0; i < e->n_notes; i++) {
+            free(e->notes[i]);
+        }
+        free(e->notes);
+        free(e->n_slots);
+        free(e->asked);
+        free(e->n_tracked);
+        pick_group_destroy(e->group);
+        free(e);
+    }
+}

@@ -43,10 +43,13 @@ add_flow(struct traffic *t, const struct of_flow *flow)
     case COOKIE_PASS:
     case COOKIE_STALE:
     case COOKIE_CLIENT:
+    case COOKIE_USER:
+    case COOKIE_GUARD:
     case COOKIE_FLOOD:
     case COOKIE_FALLBACK:
     case COOKIE_RECORD:
     case COOKIE_SETTINGS:
+    case COOKIE_PROBE:
     default:
         break;
     }

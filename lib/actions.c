@@ -4,7 +4,6 @@
 #include "lib/actions.h"
 
 #include <arpa/inet.h>
-#include <endian.h>
 #include <string.h>
 
 #include <openvswitch/ofp-actions.h>
@@ -65,8 +64,8 @@ act_set_ip(struct ofpbuf *acts, enum mf_field_id id, const struct ip *ip)
     act_set_u32(acts, id, ip_v4(ip));
 }
 
-static struct mf_subfield
-low_bits(enum mf_field_id id, unsigned int n_bits)
+struct mf_subfield
+act_low_bits(enum mf_field_id id, unsigned int n_bits)
 {
     return (struct mf_subfield) {
         .field = mf_from_id(id), .ofs = 0, .n_bits = n_bits
@@ -79,8 +78,8 @@ act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
 {
     struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
 
-    move->src = low_bits(src, n_bits);
-    move->dst = low_bits(dst, n_bits);
+    move->src = act_low_bits(src, n_bits);
+    move->dst = act_low_bits(dst, n_bits);
 }
 
 void
@@ -105,7 +104,7 @@ act_output_field(struct ofpbuf *acts, enum mf_field_id field,
     struct ofpact_output_reg *output = ofpact_put_OUTPUT_REG(acts);
 
     output->max_len = UINT16_MAX;
-    output->src = low_bits(field, n_bits);
+    output->src = act_low_bits(field, n_bits);
 }
 
 void
@@ -165,39 +164,6 @@ act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
     act_move(acts, MFF_IN_PORT, MFF_CT_MARK, 16);
     act_set_bits(acts, MFF_CT_MARK, mark, mark_mask);
     ct_finish(acts, ofs);
-}
-
-static struct ofpact_learn_spec *
-learn_spec_put(struct ofpbuf *acts, uint16_t dst_type, enum mf_field_id src,
-               unsigned int n_bits)
-{
-    struct ofpact_learn_spec *spec
-        = ofpbuf_put_zeros(acts, sizeof *spec);
-
-    spec->src_type = NX_LEARN_SRC_FIELD;
-    spec->src = low_bits(src, n_bits);
-    spec->dst_type = dst_type;
-    spec->n_bits = n_bits;
-    return spec;
-}
-
-void
-act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                 uint16_t idle_timeout)
-{
-    struct ofpact_learn *learn = ofpact_put_LEARN(acts);
-    struct ofpact_learn_spec *spec;
-
-    learn->table_id = table;
-    learn->cookie = htobe64(cookie);
-    learn->idle_timeout = idle_timeout;
-    learn->priority = OFP_DEFAULT_PRIORITY;
-    learn->flags = NX_LEARN_F_DELETE_LEARNED;
-    spec = learn_spec_put(acts, NX_LEARN_DST_MATCH, MFF_ETH_SRC, 48);
-    spec->dst = low_bits(MFF_ETH_DST, 48);
-    learn_spec_put(acts, NX_LEARN_DST_OUTPUT, MFF_IN_PORT, 16);
-    learn = acts->header;
-    ofpact_finish_LEARN(acts, &learn);
 }
 
 void

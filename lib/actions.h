@@ -17,6 +17,9 @@
 
 #include "lib/model.h"
 
+/* The lowest 'n_bits' bits of a field. */
+struct mf_subfield act_low_bits(enum mf_field_id, unsigned int n_bits);
+
 /* Sets all of a field of the size that the name says, or, for act_set_bits(),
  * the bits of a 32-bit field that are 1 in 'mask'.  Host byte order. */
 void act_set_u8(struct ofpbuf *acts, enum mf_field_id, uint8_t);
@@ -56,6 +59,18 @@ void act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
  * packet. */
 void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t idle_timeout);
+
+/* learn(): in 'table', for 'hard_timeout' seconds, note who has sent this ARP
+ * packet: its sender's addresses and the port it came in by, as a match without
+ * actions.  At most 'limit' flows; they go when the flow with this action does. */
+void act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                      uint16_t hard_timeout, uint32_t limit);
+
+/* learn(): in 'table', 1 into 'known' for IPv4 packets to this one's source, if
+ * 'key' holds 'value'. */
+void act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                    uint16_t idle_timeout, enum mf_field_id key,
+                    uint32_t value, enum mf_field_id known);
 
 /* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */
 void act_note(struct ofpbuf *acts, const void *data, size_t size);

@@ -9,6 +9,8 @@
 #include <openvswitch/ofp-actions.h>
 #include <openvswitch/ofp-msgs.h>
 
+#include "lib/actions.h"
+
 /* Messages go into a bundle, which adds 16 bytes to them, and lengths have 16
  * bits.  libopenvswitch checks neither. */
 #define MAX_MESSAGE (UINT16_MAX - 16)
@@ -93,6 +95,13 @@ compiler_emit_entry(struct compiler *c, enum layout_priority priority,
     match_set_reg_masked(&c->match, REG_SEEN - MFF_REG0, 0, REG_SEEN_BIT);
     compiler_emit(c, c->settings->entry_table,
                   c->settings->priority + priority, cookie, loc);
+}
+
+void
+compiler_put_pass(struct compiler *c)
+{
+    act_set_bits(&c->acts, REG_SEEN, REG_SEEN_BIT, REG_SEEN_BIT);
+    act_resubmit(&c->acts, c->settings->entry_table);
 }
 
 void

@@ -49,6 +49,10 @@ void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
 void compiler_emit_entry(struct compiler *, enum layout_priority,
                          uint64_t cookie, const struct source_loc *loc);
 
+/* Appends the actions that give a packet back to the entry table, for the bridge's
+ * own flows. */
+void compiler_put_pass(struct compiler *);
+
 /* Adds a group; 'gm' is still the caller's. */
 void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
                          const struct source_loc *loc);
@@ -71,7 +75,8 @@ void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
 void compiler_match_member(struct compiler *, uint16_t member);
 void compiler_match_mark(struct compiler *, uint16_t member);
 
-/* The port of 'server', or PORT_NONE after queueing an error. */
+/* The port of 'server', or PORT_NONE if it is missing, or after queueing an
+ * error. */
 uint16_t compiler_port(struct compiler *, const struct server *);
 
 uint32_t assignment_group_id(const struct assignment *);

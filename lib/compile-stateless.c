@@ -4,6 +4,7 @@
 #include "lib/compile-pool.h"
 
 #include "lib/actions.h"
+#include "lib/found.h"
 
 /* "connections: stateless"
  * ========================
@@ -25,6 +26,11 @@ emit_entry(struct compiler *c, const struct assignment *a)
     compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
     act_learn_client(&c->acts, compiler_table(c, TABLE_CLIENT),
                      cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT);
+    if (pool->guard == GUARD_ON) {
+        act_learn_user(&c->acts, compiler_table(c, TABLE_GUARD),
+                       cookie_make(COOKIE_USER, a->id, 0),
+                       CLIENT_IDLE_TIMEOUT, REG_POOL, a->id, REG_KNOWN);
+    }
     act_group(&c->acts, assignment_group_id(a));
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
                         &pool->loc);
@@ -40,32 +46,63 @@ emit_server(struct compiler *c, const struct assignment *a,
     compiler_match_member(c, member);
     act_set_ip(&c->acts, MFF_IPV4_DST, &server->ip);
     act_set_u16(&c->acts, tcp ? MFF_TCP_DST : MFF_UDP_DST, server->port);
-    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
     compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
+}
+
+/* Turns what comes from 'server' into what the VIP answers. */
+static void
+put_return_actions(struct compiler *c, const struct pool *pool)
+{
+    bool tcp = pool->protocol == PROTOCOL_TCP;
+
+    act_set_ip(&c->acts, MFF_IPV4_SRC, &pool->vip);
+    act_set_u16(&c->acts, tcp ? MFF_TCP_SRC : MFF_UDP_SRC, pool->port);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
 }
 
 static void
 emit_return(struct compiler *c, const struct assignment *a,
             const struct server *server, uint16_t member)
 {
-    const struct pool *pool = a->pool;
-    bool tcp = pool->protocol == PROTOCOL_TCP;
-
-    compiler_match_from(c, pool->protocol, &server->ip, server->port);
-    act_set_ip(&c->acts, MFF_IPV4_SRC, &pool->vip);
-    act_set_u16(&c->acts, tcp ? MFF_TCP_SRC : MFF_UDP_SRC, pool->port);
-    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
-    act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
+    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
+    put_return_actions(c, a->pool);
     compiler_emit_entry(c, PRIORITY_RETURN,
                         cookie_make(COOKIE_RETURN, a->id, member),
                         &server->loc);
 }
 
+/* With "guard", first asks the guard table, which knows the clients that the
+ * entry flow has seen of late. */
+static void
+emit_guarded_return(struct compiler *c, const struct assignment *a,
+                    const struct server *server, uint16_t member)
+{
+    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
+    act_set_u32(&c->acts, REG_MEMBER, member);
+    act_set_u32(&c->acts, REG_POOL, a->id);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));
+    act_resubmit(&c->acts, compiler_table(c, TABLE_RETURN));
+    compiler_emit_entry(c, PRIORITY_RETURN,
+                        cookie_make(COOKIE_GUARD, a->id, member),
+                        &server->loc);
+
+    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_member(c, member);
+    match_set_reg(&c->match, REG_KNOWN - MFF_REG0, 1);
+    put_return_actions(c, a->pool);
+    compiler_emit(c, compiler_table(c, TABLE_RETURN), 10,
+                  cookie_make(COOKIE_RETURN, a->id, member), &server->loc);
+}
+
 void
 compile_stateless(struct compiler *c, const struct assignment *a)
 {
+    bool guarded = a->pool->guard == GUARD_ON;
+
     emit_entry(c, a);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         const struct server *server = &a->pool->servers[i];
@@ -73,17 +110,25 @@ compile_stateless(struct compiler *c, const struct assignment *a)
 
         if (port != PORT_NONE) {
             emit_server(c, a, server, a->members[i], port);
-            emit_return(c, a, server, a->members[i]);
+            (guarded ? emit_guarded_return : emit_return)(
+                c, a, server, a->members[i]);
         }
     }
 }
 
-/* A client that has been forgotten, or has not sent a request yet: as a switch
- * does with an unknown destination. */
+/* For a client that has been forgotten, or has not sent a request yet, what a
+ * switch does with an unknown destination; and what a guarded server sends to
+ * others goes its way. */
 void
 compile_stateless_common(struct compiler *c)
 {
     act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_FLOOD);
     compiler_emit(c, compiler_table(c, TABLE_CLIENT), 0,
                   cookie_make(COOKIE_FLOOD, 0, 0), NULL);
+
+    act_set_u32(&c->acts, REG_MEMBER, 0);
+    act_set_u32(&c->acts, REG_POOL, 0);
+    compiler_put_pass(c);
+    compiler_emit(c, compiler_table(c, TABLE_RETURN), 0,
+                  cookie_make(COOKIE_PASS, 0, 0), NULL);
 }

@@ -32,6 +32,7 @@
  * number of VIPs, and replies leave by the port that the requests came in by:
  * no MAC learning, no NORMAL. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <openvswitch/meta-flow.h>
@@ -43,6 +44,9 @@ enum layout_table {
     TABLE_SERVER,               /* The slot is chosen; register 0 says. */
     TABLE_CLIENT,               /* Learned: client MAC to port. */
     TABLE_RECORD,               /* Notes to ourselves; no packet gets here. */
+    TABLE_GUARD,                /* Learned: who uses which VIP. */
+    TABLE_RETURN,               /* Guarded servers to clients, if known. */
+    TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
 
@@ -67,10 +71,13 @@ enum cookie_kind {
     COOKIE_STALE,               /* Reverse table, drops what is left over. */
     COOKIE_SERVER,              /* Server table. */
     COOKIE_CLIENT,              /* Learned by the switch itself. */
+    COOKIE_USER,                /* Likewise, in the guard table. */
+    COOKIE_GUARD,               /* Entry table, guarded server to anybody. */
     COOKIE_FLOOD,               /* Client table, port not learned. */
     COOKIE_FALLBACK,
     COOKIE_RECORD,
-    COOKIE_SETTINGS
+    COOKIE_SETTINGS,
+    COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 
 /* Cookie: "lbg" in bits 40 to 63, kind, pool id in bits 16 to 31, member id in
@@ -83,6 +90,13 @@ cookie_make(enum cookie_kind kind, uint16_t pool_id, uint16_t member)
 {
     return (COOKIE_MAGIC | (uint64_t) kind << 32 | (uint64_t) pool_id << 16
             | member);
+}
+
+/* Whether the switch itself made the flows of a kind, by learn(). */
+static inline bool
+cookie_is_learned(enum cookie_kind kind)
+{
+    return kind == COOKIE_CLIENT || kind == COOKIE_USER;
 }
 
 static inline enum cookie_kind
@@ -113,6 +127,8 @@ cookie_member(uint64_t cookie)
 /* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
  * tells the entry table that lbgen has already had this packet. */
 #define REG_MEMBER MFF_REG0
+#define REG_POOL MFF_REG1
+#define REG_KNOWN MFF_REG2      /* 1 if the guard table knows the client. */
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
 

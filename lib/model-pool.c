@@ -115,6 +115,33 @@ read_pool_connections(const struct reader *r, const struct node *node,
 }
 
 static bool
+read_pool_guard(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, guard_words, &value)) {
+        return false;
+    }
+    pool->guard = value;
+    return true;
+}
+
+static bool
+read_pool_on_removal(const struct reader *r, const struct node *node,
+                     void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, on_removal_words, &value)) {
+        return false;
+    }
+    pool->on_removal = value;
+    return true;
+}
+
+static bool
 read_pool_slots(const struct reader *r, const struct node *node, void *pool_)
 {
     struct pool *pool = pool_;
@@ -163,6 +190,8 @@ static const struct field pool_fields[] = {
       "port is missing; a pool for every port is not supported yet" },
     { "policy", read_pool_policy, NULL },
     { "connections", read_pool_connections, NULL },
+    { "guard", read_pool_guard, NULL },
+    { "on_removal", read_pool_on_removal, NULL },
     { "slots", read_pool_slots, NULL },
     { "servers", read_pool_servers, "servers is missing" },
     { NULL, NULL, NULL }
@@ -249,6 +278,30 @@ fill_in(struct pool *pool)
     }
 }
 
+static void
+check_guard(const struct reader *r, const struct node *node,
+            const struct pool *pool)
+{
+    const struct node *guard = node_get(node, "guard");
+
+    if (guard && pool->connections != CONNECTIONS_STATELESS) {
+        reader_error(r, &guard->loc, "guard is for \"connections: "
+                     "stateless\"; others need none");
+    }
+}
+
+static void
+check_on_removal(const struct reader *r, const struct node *node,
+                 const struct pool *pool)
+{
+    const struct node *on_removal = node_get(node, "on_removal");
+
+    if (on_removal && pool->connections != CONNECTIONS_TRACKED) {
+        reader_error(r, &on_removal->loc, "on_removal is for \"connections: "
+                     "tracked\"; nobody knows the connections of others");
+    }
+}
+
 struct pool *
 pool_read_partly(const struct node *node, struct diags *diags)
 {
@@ -270,6 +323,8 @@ pool_read_partly(const struct node *node, struct diags *diags)
     fields_read(&r, node, pool_fields, pool);
     read_all_params(&r, node, pool);
     fill_in(pool);
+    check_guard(&r, node, pool);
+    check_on_removal(&r, node, pool);
     pool_check(pool, node, diags);
     return pool;
 }

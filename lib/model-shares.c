@@ -139,6 +139,20 @@ check_ignored_weights(const struct pool *pool, struct diags *diags)
     }
 }
 
+/* Warns of what nobody expects who talks to servers directly. */
+static void
+check_taken_ports(const struct pool *pool, struct diags *diags)
+{
+    if (pool->connections == CONNECTIONS_STATELESS
+        && pool->guard == GUARD_UNSAID) {
+        diag_warning(diags, &pool->loc, "pool \"%s\": whatever leaves its "
+                     "servers' ports is rewritten to come from the vip, so "
+                     "they cannot be used directly; \"guard: true\" spares "
+                     "those who do not use the vip, \"guard: false\" accepts "
+                     "it", pool->name);
+    }
+}
+
 void
 pool_check_shares(const struct pool *pool, struct diags *diags)
 {
@@ -156,5 +170,6 @@ pool_check_shares(const struct pool *pool, struct diags *diags)
     if (pool->policy->ignores_weights) {
         check_ignored_weights(pool, diags);
     }
+    check_taken_ports(pool, diags);
     division_uninit(&d);
 }

@@ -49,8 +49,8 @@ write_params(const struct pool *pool, FILE *stream)
     putc('}', stream);
 }
 
-static void
-write_server(const struct server *server, FILE *stream)
+void
+server_write(const struct server *server, FILE *stream)
 {
     char ip[IP_STRLEN], mac[MAC_STRLEN];
 
@@ -82,12 +82,20 @@ pool_write(const struct pool *pool, FILE *stream)
     write_params(pool, stream);
     write_text(",", "connections", connections_name(pool->connections),
                stream);
+    if (pool->guard != GUARD_UNSAID) {
+        fprintf(stream, ",\"guard\":%s",
+                pool->guard == GUARD_ON ? "true" : "false");
+    }
+    if (pool->connections == CONNECTIONS_TRACKED) {
+        write_text(",", "on_removal", on_removal_name(pool->on_removal),
+                   stream);
+    }
     fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (i) {
             putc(',', stream);
         }
-        write_server(&pool->servers[i], stream);
+        server_write(&pool->servers[i], stream);
     }
     fputs("]}", stream);
 }

@@ -13,6 +13,12 @@ const struct word protocol_words[] = {
     { NULL, 0 }
 };
 
+const struct word guard_words[] = {
+    { "false", GUARD_OFF },
+    { "true", GUARD_ON },
+    { NULL, 0 }
+};
+
 const struct word connections_words[] = {
     { "tracked", CONNECTIONS_TRACKED },
     { "stateless", CONNECTIONS_STATELESS },
@@ -30,6 +36,12 @@ const struct word server_state_words[] = {
 const struct word fallback_words[] = {
     { "none", FALLBACK_NONE },
     { "normal", FALLBACK_NORMAL },
+    { NULL, 0 }
+};
+
+const struct word on_removal_words[] = {
+    { "cut", ON_REMOVAL_CUT },
+    { "keep", ON_REMOVAL_KEEP },
     { NULL, 0 }
 };
 
@@ -67,6 +79,12 @@ fallback_name(enum fallback fallback)
 }
 
 const char *
+on_removal_name(enum on_removal on_removal)
+{
+    return word_name(on_removal_words, on_removal);
+}
+
+const char *
 owner_format(const char *what, const char *name, char buf[OWNER_SIZE])
 {
     snprintf(buf, OWNER_SIZE, "%s%s%s", what, name ? " " : "",
@@ -75,12 +93,19 @@ owner_format(const char *what, const char *name, char buf[OWNER_SIZE])
 }
 
 void
+server_uninit(struct server *server)
+{
+    free(server->name);
+    free(server->interface);
+    free(server->found_interface);
+}
+
+void
 pool_destroy(struct pool *pool)
 {
     if (pool) {
         for (size_t i = 0; i < pool->n_servers; i++) {
-            free(pool->servers[i].name);
-            free(pool->servers[i].interface);
+            server_uninit(&pool->servers[i]);
         }
         free(pool->servers);
         free(pool->name);
@@ -126,7 +151,8 @@ pool_find_server(const struct pool *pool, const char *name)
 enum server_state
 server_effective_state(const struct server *server)
 {
-    return (server->override.has_state ? server->override.state
+    return (server->missing ? SERVER_MAINT
+            : server->override.has_state ? server->override.state
             : server->state);
 }
 

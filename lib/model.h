@@ -37,6 +37,21 @@ enum connections {
     CONNECTIONS_STATELESS       /* Packets are rewritten both ways. */
 };
 
+/* For CONNECTIONS_STATELESS: whether packets from a server's port to those who do
+ * not use the VIP are left alone. */
+enum guard {
+    GUARD_UNSAID,               /* No, and warn. */
+    GUARD_OFF,
+    GUARD_ON
+};
+
+/* For CONNECTIONS_TRACKED: what becomes of the connections of a server that goes
+ * from the pool. */
+enum on_removal {
+    ON_REMOVAL_CUT,
+    ON_REMOVAL_KEEP             /* Until their end. */
+};
+
 enum server_state {
     SERVER_READY,
     SERVER_DRAIN,               /* No new connections. */
@@ -78,6 +93,10 @@ struct server {
     struct mac mac;
     bool has_mac;
     char *interface;            /* OVS port name or number, or NULL. */
+    struct mac found_mac;       /* What is not given: see lib/found.h. */
+    bool has_found_mac;
+    char *found_interface;      /* Or NULL. */
+    bool missing;               /* Looked for and not found. */
     uint16_t port;              /* Host byte order. */
     uint16_t weight;
     enum server_state state;
@@ -94,6 +113,8 @@ struct pool {
     const struct policy *policy;
     long params[POLICY_MAX_PARAMS]; /* As 'policy->params'. */
     enum connections connections;
+    enum guard guard;
+    enum on_removal on_removal;
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct server *servers;     /* In file order. */
     size_t n_servers;
@@ -109,7 +130,8 @@ struct settings {
 };
 
 /* Owns all that it reaches but file names, which belong to the document, so it
- * must not outlive that.  Constant once read. */
+ * must not outlive that.  What it says is constant once read; overrides and what
+ * is found through the switch come on top. */
 struct model {
     const char *file_name;      /* Borrowed from the document. */
     char *bridge;               /* NULL if left out. */
@@ -126,6 +148,12 @@ void model_destroy(struct model *);
 /* Reads one pool from the mapping 'node'.  Returns NULL on error. */
 struct pool *pool_read(const struct node *node, struct diags *);
 void pool_destroy(struct pool *);
+
+/* Reads one server that is no part of a pool into 'server', of zeros.  To be
+ * uninitialized in any case. */
+bool server_read_alone(const struct node *node, struct server *server,
+                       struct diags *);
+void server_uninit(struct server *);
 
 /* Reads the settings out of the mapping 'node', leaving alone keys that are no
  * settings.  False on error. */
@@ -154,6 +182,7 @@ const char *protocol_name(enum protocol);
 const char *connections_name(enum connections);
 const char *server_state_name(enum server_state);
 const char *fallback_name(enum fallback);
+const char *on_removal_name(enum on_removal);
 
 /* Text forms.  Buffers of these sizes always suffice. */
 #define IP_STRLEN INET6_ADDRSTRLEN
@@ -175,6 +204,7 @@ struct mac ip_derive_mac(const struct ip *);
 /* Writes 'pool' (or 'settings') to 'stream' as one line of JSON, which is YAML
  * as well, in the words of the file: pool_read(pool_write(pool)) == pool. */
 void pool_write(const struct pool *, FILE *stream);
+void server_write(const struct server *, FILE *stream);
 void settings_write(const struct settings *, FILE *stream);
 
 #endif /* lib/model.h */

@@ -186,8 +186,12 @@ def documented_keys(title):
 
 
 def test_keys(tmp_path):
-    settings, [pool] = rewrite(tmp_path, {"pools": [FULL_POOL]})
-    [server] = pool["servers"]
+    settings, pools = rewrite(tmp_path, {"pools": [
+        FULL_POOL,
+        {**FULL_POOL, "name": "dns", "port": 53, "connections": "stateless",
+         "guard": True, "servers": [{"name": "s2", "ip": "10.0.0.2"}]}]})
+    pool = {**pools[0], **pools[1]}
+    [server] = pools[0]["servers"]
 
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}
     assert documented_keys("A POOL") == set(pool)

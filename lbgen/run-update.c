@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <stdio.h>
 #include <unistd.h>
 
 #include "lbgen/connect.h"
@@ -11,6 +12,15 @@ use_color(const struct command_context *context)
 {
     return (context->color == COLOR_ALWAYS
             || (context->color == COLOR_AUTO && isatty(STDOUT_FILENO)));
+}
+
+/* Says how many connections went with their servers. */
+static void
+report_cut(const char *bridge, const struct conntrack_result *cut)
+{
+    if (cut->counted && cut->n_cut) {
+        printf("%s: %zu connections cut\n", bridge, cut->n_cut);
+    }
 }
 
 /* Says what 'update' would change. */
@@ -28,7 +38,7 @@ preview(const struct command_context *context, const char *bridge,
 
 static int
 commit(const struct command_context *context, struct session *session,
-       const struct update *update)
+       struct update *update)
 {
     const char *bridge = session_bridge(session);
 
@@ -39,6 +49,7 @@ commit(const struct command_context *context, struct session *session,
         report_changes_json(update, bridge, true, stdout);
     } else {
         report_applied_text(update, bridge, stdout);
+        report_cut(bridge, &update->cut);
     }
     return STATUS_OK;
 }

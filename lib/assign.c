@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/leaving.h"
 #include "lib/slots.h"
 #include "policies/hash.h"
 
@@ -43,28 +44,51 @@ assignments_find(const struct assignments *assignments, const char *name)
     return NULL;
 }
 
+struct assignment *
+assignments_find_mutable(struct assignments *assignments, const char *name)
+{
+    const struct assignment *a = assignments_find(assignments, name);
+
+    return a ? &assignments->pools[a - assignments->pools] : NULL;
+}
+
 void
 assignments_uninit(struct assignments *assignments)
 {
     for (size_t i = 0; i < assignments->n_pools; i++) {
         free(assignments->pools[i].members);
         free(assignments->pools[i].slots);
+        leaving_uninit(&assignments->pools[i]);
     }
     free(assignments->pools);
     assignments->pools = NULL;
     assignments->n_pools = 0;
 }
 
-/* The index of the server of 'pool' that connections of 'server' of another
- * version of the pool go on with: same name and same address.  SIZE_MAX if there
- * is none. */
-static size_t
-find_same_server(const struct pool *pool, const struct server *server)
+/* Whether connections of one go on with the other. */
+static bool
+is_same_server(const struct server *a, const struct server *b)
 {
-    size_t i = pool_find_server(pool, server->name);
+    return (!strcmp(a->name, b->name) && a->port == b->port
+            && ip_equal(&a->ip, &b->ip));
+}
 
-    return (i != SIZE_MAX && pool->servers[i].port == server->port
-            && ip_equal(&pool->servers[i].ip, &server->ip) ? i : SIZE_MAX);
+/* The member id that connections of 'server' of another version of the pool 'old'
+ * have, or 0 if there is no such server. */
+static uint16_t
+find_same_server(const struct assignment *old, const struct server *server)
+{
+    size_t i = pool_find_server(old->pool, server->name);
+
+    if (i != SIZE_MAX && is_same_server(&old->pool->servers[i], server)) {
+        return old->members[i];
+    }
+    for (i = 0; i < old->n_leaving; i++) {
+        if (is_same_server(&old->leaving[i].server, server)) {
+            return old->leaving[i].member;
+        }
+    }
+    return 0;
 }
 
 /* Hash of what makes a server the same one to its connections. */
@@ -86,9 +110,7 @@ keep_ids(struct assignment *new, const struct assignment *old)
 {
     new->id = old->id;
     for (size_t i = 0; i < new->pool->n_servers; i++) {
-        size_t j = find_same_server(old->pool, &new->pool->servers[i]);
-
-        new->members[i] = j != SIZE_MAX ? old->members[j] : 0;
+        new->members[i] = find_same_server(old, &new->pool->servers[i]);
     }
 }
 
@@ -102,6 +124,9 @@ mark_used(const struct assignments *installed, struct id_set *pool_ids,
         pool_ids->used[a->id] = true;
         for (size_t j = 0; j < a->pool->n_servers; j++) {
             member_ids->used[a->members[j]] = true;
+        }
+        for (size_t j = 0; j < a->n_leaving; j++) {
+            member_ids->used[a->leaving[j].member] = true;
         }
     }
 }

@@ -23,6 +23,13 @@
 
 #include "lib/model.h"
 
+/* A server that is gone from its pool while its connections go on; see
+ * lib/leaving.h. */
+struct leaving {
+    struct server server;
+    uint16_t member;
+};
+
 /* One pool.  Owns the arrays, borrows the pool. */
 struct assignment {
     const struct pool *pool;
@@ -30,6 +37,8 @@ struct assignment {
     uint16_t *members;          /* Per server, likewise. */
     uint16_t *slots;            /* 'pool->n_slots' indexes into the servers, or
                                  * SLOT_NONE. */
+    struct leaving *leaving;    /* None are left by assignments_compute(). */
+    size_t n_leaving;
 };
 
 struct assignments {
@@ -47,6 +56,8 @@ void assignments_uninit(struct assignments *);
 /* The assignment of the pool called 'name', or NULL. */
 const struct assignment *assignments_find(const struct assignments *,
                                           const char *name);
+struct assignment *assignments_find_mutable(struct assignments *,
+                                            const char *name);
 
 /* Number of slots that server 'index' owns. */
 size_t assignment_n_slots(const struct assignment *, size_t index);

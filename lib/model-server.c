@@ -157,3 +157,14 @@ server_read(const struct reader *parent, const struct node *node,
     fields_check_known(&r, node, known, NULL);
     fields_read(&r, node, server_fields, server);
 }
+
+bool
+server_read_alone(const struct node *node, struct server *server,
+                  struct diags *diags)
+{
+    size_t n_errors = diags_n_errors(diags);
+    struct reader reader = { .diags = diags };
+
+    server_read(&reader, node, server);
+    return diags_n_errors(diags) == n_errors;
+}

@@ -119,7 +119,11 @@ update_prepare(struct session *session, const struct bridge *bridge,
     update->bridge = bridge;
     ofstate_init(&update->desired);
     memset(&update->changes, 0, sizeof update->changes);
+    memset(&update->cut, 0, sizeof update->cut);
     assignments_compute(model, &bridge->assignments, &update->assignments);
+    removal_prepare(session, bridge, model, &update->assignments,
+                    &update->removal, diags);
+    removal_check_zone(session, bridge, model, &update->assignments, diags);
     if (compile(model, &update->assignments, &bridge->ports, name,
                 &update->desired, diags)) {
         diff_compute(&update->desired, &update->bridge->installed,
@@ -137,6 +141,7 @@ update_prepare(struct session *session, const struct bridge *bridge,
 void
 update_uninit(struct update *update)
 {
+    removal_uninit(&update->removal);
     changes_uninit(&update->changes);
     ofstate_uninit(&update->desired);
     assignments_uninit(&update->assignments);
@@ -198,7 +203,7 @@ send_changes(struct session *session, const struct update *update,
 }
 
 bool
-update_commit(struct session *session, const struct update *update,
+update_commit(struct session *session, struct update *update,
               struct diags *diags)
 {
     struct changes left;
@@ -208,7 +213,10 @@ update_commit(struct session *session, const struct update *update,
     if (!update->changes.n) {
         return true;
     }
-    if (!send_changes(session, update, diags)) {
+    if (!send_changes(session, update, diags)
+        || !conntrack_cut(session, update->removal.zone,
+                          update->removal.targets, update->removal.n_targets,
+                          &update->cut, diags)) {
         return false;
     }
     after = bridge_read(session, diags);

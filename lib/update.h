@@ -11,7 +11,9 @@
 #include <stdbool.h>
 
 #include "lib/bridge.h"
+#include "lib/conntrack.h"
 #include "lib/diff.h"
+#include "lib/removal.h"
 
 /* What is there, what should be, and the difference. */
 struct update {
@@ -19,6 +21,8 @@ struct update {
     struct assignments assignments; /* Desired. */
     struct ofstate desired;
     struct changes changes;
+    struct removal removal;
+    struct conntrack_result cut;    /* By update_commit(). */
 };
 
 /* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is asked for flows and groups of others that would be in the
@@ -30,7 +34,7 @@ bool update_prepare(struct session *, const struct bridge *bridge,
 /* Makes the changes in one bundle and reads them back.  Returns false after
  * queueing errors, at the line of the file that is to blame where there is one.
  * The bridge is then unchanged, unless the error says otherwise. */
-bool update_commit(struct session *, const struct update *, struct diags *);
+bool update_commit(struct session *, struct update *, struct diags *);
 void update_uninit(struct update *);
 
 #endif /* lib/update.h */

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/removal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/found.h"
+#include "lib/leaving.h"
+#include "lib/ports.h"
+#include "lib/util.h"
+
+/* An update, as far as connections are concerned. */
+struct plan {
+    struct session *session;
+    const struct bridge *bridge;
+    const struct model *model;
+    struct removal *removal;
+
+    /* What the switch has in the old zone, read when it is first asked for. */
+    bool looked;
+    bool can_see;
+    struct connection_list seen;
+};
+
+static void
+add_target(struct removal *removal, const struct pool *pool,
+           const struct server *server, uint16_t member)
+{
+    removal->targets = lb_grow(removal->targets, removal->n_targets,
+                               &removal->allocated, sizeof *removal->targets);
+    removal->targets[removal->n_targets++] = conntrack_target(pool, server,
+                                                              member);
+}
+
+/* Whether 'server', with the member id 'member' in 'pool', may still have
+ * connections. */
+static bool
+may_have_connections(struct plan *plan, const struct pool *pool,
+                     const struct server *server, uint16_t member)
+{
+    struct conntrack_target target = conntrack_target(pool, server, member);
+
+    if (!plan->looked) {
+        char *why = NULL;
+
+        plan->looked = true;
+        plan->can_see = connection_list_read(plan->session, plan->removal->zone,
+                                         &plan->seen, &why);
+        free(why);
+    }
+    for (size_t i = 0; i < plan->seen.n; i++) {
+        if (conntrack_target_matches(&target, &plan->seen.connections[i])) {
+            return true;
+        }
+    }
+    return !plan->can_see;
+}
+
+/* Whether a stateless pool wants the packets that 'server' sends. */
+static bool
+is_taken_over(const struct model *model, const struct pool *pool,
+              const struct server *server)
+{
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *other = model->pools[i];
+
+        for (size_t j = 0; j < other->n_servers; j++) {
+            if (other->connections == CONNECTIONS_STATELESS
+                && other->protocol == pool->protocol
+                && other->servers[j].port == server->port
+                && ip_equal(&other->servers[j].ip, &server->ip)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether 'server' of the installed pool 'old' stays behind when it goes from
+ * 'new'. */
+static bool
+stays_behind(struct plan *plan, const struct assignment *old,
+             const struct assignment *new, const struct server *server,
+             uint16_t member)
+{
+    return (new->pool->on_removal == ON_REMOVAL_KEEP
+            && server_effective_state(server) != SERVER_MAINT
+            && server_is_located(server)
+            && ports_find(&plan->bridge->ports,
+                          server_interface(server)) != PORT_NONE
+            && !is_taken_over(plan->model, old->pool, server)
+            && may_have_connections(plan, old->pool, server, member));
+}
+
+static size_t
+find_member(const struct assignment *a, uint16_t member)
+{
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (a->members[i] == member) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+/* Decides on one server of 'old'. */
+static void
+plan_server(struct plan *plan, const struct assignment *old,
+            struct assignment *new, const struct server *server,
+            uint16_t member)
+{
+    size_t i = find_member(new, member);
+
+    if (i != SIZE_MAX) {
+        if (server_effective_state(&new->pool->servers[i]) == SERVER_MAINT
+            && server_effective_state(server) != SERVER_MAINT) {
+            add_target(plan->removal, old->pool, server, member);
+        }
+    } else if (stays_behind(plan, old, new, server, member)) {
+        leaving_add(new, server, member);
+    } else {
+        add_target(plan->removal, old->pool, server, member);
+    }
+}
+
+/* Whether connections of 'old' may go on in 'new'. */
+static bool
+connections_go_on(const struct plan *plan, const struct assignment *old,
+                  const struct assignment *new)
+{
+    return (new && new->pool->connections == CONNECTIONS_TRACKED
+            && new->pool->protocol == old->pool->protocol
+            && new->pool->port == old->pool->port
+            && ip_equal(&new->pool->vip, &old->pool->vip)
+            && plan->removal->zone == plan->model->settings.zone);
+}
+
+static void
+plan_pool(struct plan *plan, const struct assignment *old,
+          struct assignment *new)
+{
+    if (!connections_go_on(plan, old, new)) {
+        add_target(plan->removal, old->pool, NULL, 0);
+        return;
+    }
+    for (size_t i = 0; i < old->pool->n_servers; i++) {
+        plan_server(plan, old, new, &old->pool->servers[i], old->members[i]);
+    }
+    for (size_t i = 0; i < old->n_leaving; i++) {
+        plan_server(plan, old, new, &old->leaving[i].server,
+                    old->leaving[i].member);
+    }
+}
+
+/* Whether any tracked pool is installed. */
+static bool
+has_tracked(const struct assignments *assignments)
+{
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        if (assignments->pools[i].pool->connections == CONNECTIONS_TRACKED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+removal_prepare(struct session *session, const struct bridge *bridge,
+                const struct model *model, struct assignments *assignments,
+                struct removal *removal, struct diags *diags)
+{
+    struct plan plan = {
+        .session = session, .bridge = bridge, .model = model,
+        .removal = removal
+    };
+
+    memset(removal, 0, sizeof *removal);
+    removal->zone = (bridge->has_settings ? bridge->settings.zone
+                     : model->settings.zone);
+    if (!removal->zone || !has_tracked(&bridge->assignments)) {
+        return;
+    }
+    if (has_tracked(assignments)
+        && removal->zone != model->settings.zone) {
+        diag_warning(diags, NULL, "the change of \"zone\" from %"PRIu16" to "
+                     "%"PRIu16" cuts all tracked connections", removal->zone,
+                     model->settings.zone);
+    }
+    for (size_t i = 0; i < bridge->assignments.n_pools; i++) {
+        const struct assignment *old = &bridge->assignments.pools[i];
+
+        if (old->pool->connections == CONNECTIONS_TRACKED) {
+            plan_pool(&plan, old, assignments_find_mutable(assignments,
+                                                           old->pool->name));
+        }
+    }
+    connection_list_uninit(&plan.seen);
+}
+
+void
+removal_uninit(struct removal *removal)
+{
+    free(removal->targets);
+    memset(removal, 0, sizeof *removal);
+}
+
+/* Whether a server of 'assignments' has that member id. */
+static bool
+is_member(const struct assignments *assignments, uint16_t member)
+{
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        const struct assignment *a = &assignments->pools[i];
+
+        if (find_member(a, member) != SIZE_MAX
+            || leaving_find(a, member)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+removal_check_zone(struct session *session, const struct bridge *bridge,
+                   const struct model *model,
+                   const struct assignments *assignments,
+                   struct diags *diags)
+{
+    uint16_t zone = model->settings.zone;
+    struct connection_list seen;
+    size_t n = 0;
+    char *why;
+
+    if (!has_tracked(assignments)
+        || (has_tracked(&bridge->assignments) && bridge->has_settings
+            && bridge->settings.zone == zone)) {
+        return;
+    }
+    if (!connection_list_read(session, zone, &seen, &why)) {
+        free(why);
+        return;
+    }
+    for (size_t i = 0; i < seen.n; i++) {
+        n += !is_member(assignments,
+                        connection_member(&seen.connections[i]));
+    }
+    connection_list_uninit(&seen);
+    if (n) {
+        diag_warning(diags, NULL, "connection tracking zone %"PRIu16" of "
+                     "bridge \"%s\" has %zu connections of others already; if "
+                     "something else uses that zone, set another \"zone\"",
+                     zone, session_bridge(session), n);
+    }
+}

@@ -14,7 +14,9 @@ lbgen_lbgen_LDADD = $(LBGEN_LIBS)
 lbgen_lbgen_SOURCES = \
 	lbgen/cmd-apply.c \
 	lbgen/cmd-check.c \
+	lbgen/cmd-connections.c \
 	lbgen/cmd-delete.c \
+	lbgen/cmd-explain.c \
 	lbgen/cmd-export.c \
 	lbgen/cmd-override.c \
 	lbgen/cmd-status.c \
@@ -26,6 +28,8 @@ lbgen_lbgen_SOURCES = \
 	lbgen/main.c \
 	lbgen/options.c \
 	lbgen/options.h \
+	lbgen/report-explain.c \
+	lbgen/report-explain.h \
 	lbgen/report-json.c \
 	lbgen/report-text.c \
 	lbgen/report.h \

@@ -5,6 +5,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
+#include "lib/discover.h"
 #include "lib/override.h"
 
 static int
@@ -24,8 +25,11 @@ diff_or_apply(const struct command_context *context, bool only_preview)
             override_carry(&bridge->assignments, model, time(NULL),
                            context->diags);
         }
-        status = run_update(context, session, bridge, model,
-                            model->file_name, only_preview);
+        if (discover(session, bridge, model, NULL, context->allow_missing,
+                     context->diags)) {
+            status = run_update(context, session, bridge, model,
+                                model->file_name, only_preview);
+        }
     }
     bridge_destroy(bridge);
     session_close(session);

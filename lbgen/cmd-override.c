@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "lbgen/connect.h"
+#include "lib/discover.h"
 #include "lib/override.h"
 
 /* One override command: what it does to a server. */
@@ -63,6 +64,20 @@ find_server(const struct command_context *context, const char *bridge_name,
     return i;
 }
 
+/* Looks for 'server' of 'model' if the last apply has not found it.  To make it
+ * ready, it must be there. */
+static bool
+find_missing(const struct command_context *context, struct session *session,
+             const struct bridge *bridge, struct model *model,
+             const struct server *server,
+             const struct override_request *request)
+{
+    return (!server->missing
+            || discover(session, bridge, model, server,
+                        request->is_weight || request->state != SERVER_READY,
+                        context->diags));
+}
+
 /* A second copy of an installed pool, to change. */
 static bool
 copy_record(const struct record *record, struct record *copy)
@@ -94,8 +109,11 @@ override_server(const struct command_context *context,
         change_server(&changed.pool->servers[server], request);
         bridge_model(bridge, &model, NULL, NULL);
         model.pools[pool] = changed.pool;
-        status = run_update(context, session, bridge, &model, "override",
-                            context->dry_run);
+        if (find_missing(context, session, bridge, &model,
+                         &changed.pool->servers[server], request)) {
+            status = run_update(context, session, bridge, &model, "override",
+                                context->dry_run);
+        }
         bridge_model_uninit(&model);
         record_uninit(&changed);
     }

@@ -2,6 +2,7 @@
 
 noinst_LIBRARIES += lib/liblbgen.a
 lib_liblbgen_a_SOURCES = \
+	lib/actions-learn.c \
 	lib/actions.c \
 	lib/actions.h \
 	lib/address.c \
@@ -20,21 +21,38 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-tracked.c \
 	lib/compile.c \
 	lib/compile.h \
+	lib/conntrack-cut.c \
+	lib/conntrack-internal.h \
+	lib/conntrack-parse.c \
+	lib/conntrack.c \
+	lib/conntrack.h \
 	lib/diag.c \
 	lib/diag.h \
 	lib/diff.c \
 	lib/diff.h \
+	lib/discover-probe.c \
+	lib/discover-probe.h \
+	lib/discover.c \
+	lib/discover.h \
 	lib/document-keys.c \
 	lib/document-keys.h \
 	lib/document-problem.c \
 	lib/document-problem.h \
 	lib/document.c \
 	lib/document.h \
+	lib/explain.c \
+	lib/explain.h \
 	lib/fields.c \
 	lib/fields.h \
+	lib/found.c \
+	lib/found.h \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \
+	lib/leaving.c \
+	lib/leaving.h \
+	lib/live.c \
+	lib/live.h \
 	lib/model-check.c \
 	lib/model-internal.h \
 	lib/model-pool.c \
@@ -51,6 +69,10 @@ lib_liblbgen_a_SOURCES = \
 	lib/oftext.h \
 	lib/override.c \
 	lib/override.h \
+	lib/ovs-hash.c \
+	lib/ovs-hash.h \
+	lib/pick.c \
+	lib/pick.h \
 	lib/ports.c \
 	lib/ports.h \
 	lib/record.c \
@@ -59,12 +81,16 @@ lib_liblbgen_a_SOURCES = \
 	lib/session-target.h \
 	lib/session.c \
 	lib/session.h \
+	lib/removal.c \
+	lib/removal.h \
 	lib/slots.c \
 	lib/slots.h \
 	lib/strmap.c \
 	lib/strmap.h \
 	lib/summary.c \
 	lib/summary.h \
+	lib/unixctl.c \
+	lib/unixctl.h \
 	lib/update.c \
 	lib/update.h \
 	lib/util.c \

@@ -96,7 +96,9 @@ read_own_flow(struct reader *r, const struct ofputil_flow_stats *fs)
 {
     enum cookie_kind kind = cookie_kind(be64toh(fs->cookie));
 
-    if (kind == COOKIE_CLIENT) {
+    if (kind == COOKIE_PROBE) {
+        return;
+    } else if (cookie_is_learned(kind)) {
         r->bridge->n_learned++;
         return;
     } else if (kind == COOKIE_RECORD || kind == COOKIE_SETTINGS) {

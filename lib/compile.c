@@ -5,6 +5,7 @@
 
 #include "lib/actions.h"
 #include "lib/compile-pool.h"
+#include "lib/found.h"
 
 /* One kind of "connections:". */
 struct connections_compiler {
@@ -22,19 +23,21 @@ compiler_port(struct compiler *c, const struct server *server)
 {
     uint16_t port;
 
-    if (!server->has_mac || !server->interface) {
-        diag_error(c->diags, &server->loc, "server \"%s\" needs %s",
-                   server->name,
+    if (server->missing) {
+        return PORT_NONE;
+    } else if (!server_is_located(server)) {
+        diag_error(c->diags, &server->loc, "server \"%s\" needs %s; "
+                   "only a bridge could tell where it is", server->name,
                    (server->has_mac ? "an interface"
                     : server->interface ? "a mac"
                     : "a mac and an interface"));
         return PORT_NONE;
     }
-    port = ports_find(c->ports, server->interface);
+    port = ports_find(c->ports, server_interface(server));
     if (port == PORT_NONE) {
         diag_error(c->diags, &server->loc,
                    "server \"%s\": bridge \"%s\" has no port %s",
-                   server->name, c->where, server->interface);
+                   server->name, c->where, server_interface(server));
     }
     return port;
 }

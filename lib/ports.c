@@ -4,11 +4,14 @@
 #include "lib/ports.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include <openflow/openflow.h>
+
+#include "lib/found.h"
 
 void
 ports_init(struct ports *ports)
@@ -100,6 +103,21 @@ ports_find(const struct ports *ports, const char *interface)
     }
     port = find_name(ports, interface);
     return port ? port->number : PORT_NONE;
+}
+
+char *
+ports_name(const struct ports *ports, uint16_t number)
+{
+    for (size_t i = 0; i < ports->n_ports; i++) {
+        const struct port *port = &ports->ports[i];
+
+        if (port->number == number && found_interface_ok(port->name)
+            && ports_find(ports, port->name) == number) {
+            return lb_xstrdup(port->name);
+        }
+    }
+    return (number == (OVS_FORCE uint16_t) OFPP_LOCAL ? lb_xstrdup("LOCAL")
+            : lb_xasprintf("%"PRIu16, number));
 }
 
 static int

@@ -4,6 +4,8 @@
 check_PROGRAMS += tests/lbtest
 tests_lbtest_LDADD = $(LBGEN_LIBS)
 tests_lbtest_SOURCES = \
+	tests/lbtest-conntrack.c \
+	tests/lbtest-explain.c \
 	tests/lbtest-model.c \
 	tests/lbtest-policies.c \
 	tests/lbtest-slots.c \
@@ -42,17 +44,22 @@ EXTRA_DIST += \
 	tests/sandbox \
 	tests/slot_model.py \
 	tests/test_apply.py \
+	tests/test_busy.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
+	tests/test_connections.py \
 	tests/test_demo.py \
+	tests/test_discovery.py \
 	tests/test_docs.py \
 	tests/test_examples.py \
 	tests/test_export.py \
 	tests/test_guard.py \
+	tests/test_explain.py \
 	tests/test_lab.py \
 	tests/test_override.py \
 	tests/test_policies.py \
 	tests/test_reading.py \
+	tests/test_removal.py \
 	tests/test_sandbox.py \
 	tests/test_slots.py
 

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/discover-probe.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <net/ethernet.h>
+#include <net/if_arp.h>
+#include <netinet/if_ether.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <openvswitch/match.h>
+#include <openvswitch/ofp-actions.h>
+#include <openvswitch/ofp-errors.h>
+#include <openvswitch/ofp-flow.h>
+#include <openvswitch/ofp-packet.h>
+
+#include "lib/actions.h"
+#include "lib/layout.h"
+
+/* Answers to a probe get out of any pipeline here. */
+#define PROBE_TABLE 0
+#define PROBE_PRIORITY UINT16_MAX
+
+/* The shortest frame that Ethernet allows, without its checksum. */
+#define FRAME_SIZE 60
+
+/* Answers that are noted for each question.  More than one is a mistake that is
+ * reported; no host shall be able to fill the switch with flows. */
+#define ANSWERS_PER_QUESTION 8
+
+/* Messages that are sent at once.  All hosts hear all questions, and a host's
+ * queue has an end: by default, Linux drops what is beyond 1000. */
+#define BATCH 256
+
+static uint64_t
+probe_cookie(const struct probe *probe)
+{
+    return cookie_make(COOKIE_PROBE, probe->nonce >> 16, probe->nonce);
+}
+
+/* Fills in the Ethernet frame of an ARP request from 'mac' for 'ip'. */
+static void
+build_request(uint8_t frame[FRAME_SIZE], const struct mac *mac,
+              const struct ip *ip)
+{
+    uint32_t target = htonl(ip_v4(ip));
+    struct ether_header eth = { .ether_type = htons(ETHERTYPE_ARP) };
+    struct ether_arp arp = {
+        .ea_hdr = {
+            .ar_hrd = htons(ARPHRD_ETHER),
+            .ar_pro = htons(ETHERTYPE_IP),
+            .ar_hln = ETH_ALEN,
+            .ar_pln = sizeof target,
+            .ar_op = htons(ARPOP_REQUEST),
+        },
+    };
+
+    memset(eth.ether_dhost, 0xff, sizeof eth.ether_dhost);
+    memcpy(eth.ether_shost, mac->ea, sizeof eth.ether_shost);
+    memcpy(arp.arp_sha, mac->ea, sizeof arp.arp_sha);
+    memcpy(arp.arp_tpa, &target, sizeof arp.arp_tpa);
+
+    memset(frame, 0, FRAME_SIZE);
+    memcpy(frame, &eth, sizeof eth);
+    memcpy(frame + sizeof eth, &arp, sizeof arp);
+}
+
+/* The message that asks 'question'. */
+static struct ofpbuf *
+question_message(const struct probe *probe, const struct question *question)
+{
+    uint8_t frame[FRAME_SIZE];
+    struct ofputil_packet_out po = {
+        .packet = frame,
+        .packet_len = sizeof frame,
+        .buffer_id = UINT32_MAX,
+    };
+    struct ofpbuf *message;
+    struct ofpbuf acts;
+
+    build_request(frame, &probe->mac, &question->ip);
+    ofpbuf_init(&acts, 64);
+    act_output(&acts, (question->port != PROBE_ALL_PORTS ? question->port
+                       : (OVS_FORCE uint16_t) OFPP_FLOOD));
+    match_init_catchall(&po.flow_metadata);
+    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
+    po.ofpacts = acts.data;
+    po.ofpacts_len = acts.size;
+    message = ofputil_encode_packet_out(&po, OFPUTIL_P_OF15_OXM);
+    ofpbuf_uninit(&acts);
+    return message;
+}
+
+/* The message that adds the flow for answers, at most 'limit' of them. */
+static struct ofpbuf *
+catch_message(const struct probe *probe, uint32_t limit)
+{
+    struct ofputil_flow_mod fm = {
+        .priority = PROBE_PRIORITY,
+        .table_id = PROBE_TABLE,
+        .command = OFPFC_ADD,
+        .new_cookie = htobe64(probe_cookie(probe)),
+        .hard_timeout = PROBE_LIFETIME,
+        .buffer_id = UINT32_MAX,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+    };
+    struct eth_addr mac;
+    struct ofpbuf *message;
+    struct ofpbuf acts;
+    struct match match;
+
+    memcpy(mac.ea, probe->mac.ea, sizeof mac.ea);
+    match_init_catchall(&match);
+    match_set_dl_type(&match, htons(ETHERTYPE_ARP));
+    match_set_nw_proto(&match, ARPOP_REPLY);
+    match_set_arp_tha(&match, mac);
+    ofpbuf_init(&acts, 256);
+    act_learn_answer(&acts, probe->table, probe_cookie(probe), PROBE_LIFETIME,
+                     limit);
+    minimatch_init(&fm.match, &match);
+    fm.ofpacts = acts.data;
+    fm.ofpacts_len = acts.size;
+    message = ofputil_encode_flow_mod(&fm, OFPUTIL_P_OF15_OXM);
+    minimatch_destroy(&fm.match);
+    ofpbuf_uninit(&acts);
+    return message;
+}
+
+/* The message that deletes that flow and all that was learned by it. */
+static struct ofpbuf *
+delete_message(const struct probe *probe)
+{
+    struct ofputil_flow_mod fm = {
+        .table_id = OFPTT_ALL,
+        .command = OFPFC_DELETE,
+        .cookie = htobe64(probe_cookie(probe)),
+        .cookie_mask = OVS_BE64_MAX,
+        .new_cookie = OVS_BE64_MAX,
+        .buffer_id = UINT32_MAX,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+    };
+    struct ofpbuf *message;
+    struct match match;
+
+    match_init_catchall(&match);
+    minimatch_init(&fm.match, &match);
+    message = ofputil_encode_flow_mod(&fm, OFPUTIL_P_OF15_OXM);
+    minimatch_destroy(&fm.match);
+    return message;
+}
+
+/* Sends 'n' messages, which it takes over. */
+static bool
+send_messages(struct probe *probe, struct ofpbuf **messages, size_t n,
+              struct diags *diags)
+{
+    size_t refused;
+    int error;
+    enum bundle_result result = session_bundle(probe->session, messages, n,
+                                               &refused, &error, diags);
+
+    if (result == BUNDLE_REFUSED) {
+        diag_error(diags, NULL, "bridge \"%s\" refused to look for servers: "
+                   "%s; give their mac and interface",
+                   session_bridge(probe->session), ofperr_get_name(error));
+    }
+    for (size_t i = 0; i < n; i++) {
+        ofpbuf_delete(messages[i]);
+    }
+    probe->broken = result != BUNDLE_COMMITTED;
+    return !probe->broken;
+}
+
+/* Sends 'first', unless it is NULL, and the questions that are not answered. */
+static bool
+send_questions(struct probe *probe, struct ofpbuf *first,
+               const struct question *questions, size_t n,
+               struct diags *diags)
+{
+    struct ofpbuf *messages[BATCH];
+    size_t n_messages = 0;
+
+    if (first) {
+        messages[n_messages++] = first;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!questions[i].answered) {
+            messages[n_messages++] = question_message(probe, &questions[i]);
+        }
+        if (n_messages == BATCH) {
+            if (!send_messages(probe, messages, n_messages, diags)) {
+                return false;
+            }
+            n_messages = 0;
+        }
+    }
+    return !n_messages || send_messages(probe, messages, n_messages, diags);
+}
+
+bool
+probe_start(struct probe *probe, struct session *session, uint8_t table_base,
+            const struct question *questions, size_t n, struct diags *diags)
+{
+    uint32_t nonce;
+
+    memset(probe, 0, sizeof *probe);
+    probe->session = session;
+    probe->table = table_base + TABLE_ANSWERS;
+    if (getrandom(&nonce, sizeof nonce, 0) != sizeof nonce) {
+        diag_error(diags, NULL, "cannot get a random number: %s",
+                   strerror(errno));
+        probe->broken = true;
+        return false;
+    }
+    probe->nonce = nonce;
+
+    /* Locally administered (IEEE 802), and no MAC of a VIP. */
+    probe->mac = (struct mac) {
+        .ea = { 0x06, 0x6c, nonce >> 24, nonce >> 16 & 0xff, nonce >> 8 & 0xff,
+                nonce & 0xff },
+    };
+    return send_questions(probe,
+                          catch_message(probe, n * ANSWERS_PER_QUESTION),
+                          questions, n, diags);
+}
+
+bool
+probe_repeat(struct probe *probe, const struct question *questions, size_t n,
+             struct diags *diags)
+{
+    return send_questions(probe, NULL, questions, n, diags);
+}
+
+/* Keeps what the switch has learned, unless it makes no sense. */
+static void
+keep_answer(struct probe *probe, const struct flow *flow)
+{
+    static const struct mac zero;
+    struct in_addr v4 = { .s_addr = (OVS_FORCE in_addr_t) flow->nw_src };
+    char text[INET_ADDRSTRLEN];
+    struct answer *answer;
+
+    probe->answers = lb_grow(probe->answers, probe->n_answers,
+                             &probe->allocated, sizeof *probe->answers);
+    answer = &probe->answers[probe->n_answers];
+    answer->port = (OVS_FORCE uint16_t) flow->in_port.ofp_port;
+    memcpy(answer->mac.ea, flow->arp_sha.ea, sizeof answer->mac.ea);
+    if (!(answer->mac.ea[0] & 1) && !mac_equal(&answer->mac, &zero)
+        && inet_ntop(AF_INET, &v4, text, sizeof text)
+        && ip_from_string(text, &answer->ip)) {
+        probe->n_answers++;
+    }
+}
+
+static bool
+read_part(struct ofpbuf *part, void *probe_)
+{
+    struct probe *probe = probe_;
+    struct ofputil_flow_stats fs;
+    struct ofpbuf acts;
+    int retval;
+
+    ofpbuf_init(&acts, 64);
+    while (!(retval = ofputil_decode_flow_stats_reply(&fs, part, true,
+                                                      &acts))) {
+        keep_answer(probe, &fs.match.flow);
+    }
+    ofpbuf_uninit(&acts);
+    return retval == EOF;
+}
+
+static int
+compare_answers(const void *a_, const void *b_)
+{
+    const struct answer *a = a_;
+    const struct answer *b = b_;
+    int cmp = memcmp(&a->ip, &b->ip, sizeof a->ip);
+
+    if (!cmp) {
+        cmp = memcmp(&a->mac, &b->mac, sizeof a->mac);
+    }
+    return cmp ? cmp : a->port < b->port ? -1 : a->port > b->port;
+}
+
+bool
+probe_read(struct probe *probe, struct diags *diags)
+{
+    struct ofputil_flow_stats_request request = {
+        .cookie = htobe64(probe_cookie(probe)),
+        .cookie_mask = OVS_BE64_MAX,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+        .table_id = probe->table,
+    };
+
+    match_init_catchall(&request.match);
+    probe->n_answers = 0;
+    if (!session_multipart(
+            probe->session,
+            ofputil_encode_flow_stats_request(&request, OFPUTIL_P_OF15_OXM),
+            read_part, probe, diags)) {
+        probe->broken = true;
+        return false;
+    }
+    if (probe->n_answers) {
+        qsort(probe->answers, probe->n_answers, sizeof *probe->answers,
+              compare_answers);
+    }
+    return true;
+}
+
+bool
+probe_stop(struct probe *probe, struct diags *diags)
+{
+    struct ofpbuf *message;
+
+    free(probe->answers);
+    probe->answers = NULL;
+    if (probe->broken) {
+        return false;
+    }
+    message = delete_message(probe);
+    return send_messages(probe, &message, 1, diags);
+}

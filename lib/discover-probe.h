@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_DISCOVER_PROBE_H
+#define LB_DISCOVER_PROBE_H 1
+
+/* Asking hosts by ARP through the switch
+ * ======================================
+ *
+ * Questions are ARP requests that the switch sends by packet-out.  For the
+ * answers there is one flow with a learn() action, which notes the address, MAC
+ * and port of whoever answers in flows of a table of lbgen's own; these are read
+ * like any others.  So no controller is needed, and nothing has to be there for
+ * an answer at the moment that it comes.
+ *
+ * The requests are probes of RFC 5227: with sender address 0.0.0.0 they change
+ * nobody's ARP cache, so that looking at a bridge does not take a VIP from
+ * whoever has it now, and routers that answer for others (proxy ARP) keep quiet.
+ * They come from a MAC that is made up anew for each probe.  Only answers to that
+ * MAC are taken, so two lbgen do not meet, flows that the datapath has cached do
+ * not match the answers, and no switch on the way sees a known MAC move.
+ *
+ * Everything goes with probe_stop(), and by itself PROBE_LIFETIME seconds after
+ * probe_start() if lbgen does not live to call that. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/diag.h"
+#include "lib/model.h"
+#include "lib/session.h"
+
+#define PROBE_LIFETIME 5
+
+/* Port of a question that goes out of all ports. */
+#define PROBE_ALL_PORTS UINT16_MAX
+
+/* Who has 'ip'? */
+struct question {
+    struct ip ip;               /* IPv4. */
+    uint16_t port;              /* Where to ask, or PROBE_ALL_PORTS. */
+    bool answered;              /* Not asked again; the caller's business. */
+};
+
+/* "I", says 'mac' behind 'port'. */
+struct answer {
+    struct ip ip;
+    struct mac mac;
+    uint16_t port;
+};
+
+struct probe {
+    struct session *session;    /* Borrowed. */
+    bool broken;                /* Something failed. */
+    uint8_t table;              /* Where the switch notes answers. */
+    uint32_t nonce;             /* Tells this probe from others. */
+    struct mac mac;             /* Who asks. */
+    struct answer *answers;     /* So far, sorted by address. */
+    size_t n_answers;
+    size_t allocated;
+};
+
+/* All of these return false after queueing an error; then only probe_stop() is
+ * left to call, which leaves the rest to time. */
+
+/* Begins to ask the 'n' 'questions'.  'table_base' is the first of lbgen's own
+ * tables.  The caller calls probe_stop() in any case. */
+bool probe_start(struct probe *, struct session *, uint8_t table_base,
+                 const struct question *questions, size_t n, struct diags *);
+
+/* Asks again those of the same questions that are not answered. */
+bool probe_repeat(struct probe *, const struct question *questions, size_t n,
+                  struct diags *);
+
+/* Updates the answers, none of them twice, all from MACs that hosts can have. */
+bool probe_read(struct probe *, struct diags *);
+
+/* Takes off the switch what the probe has put there. */
+bool probe_stop(struct probe *, struct diags *);
+
+#endif /* lib/discover-probe.h */

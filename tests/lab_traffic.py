@@ -50,13 +50,15 @@ class Traffic(Counter):
         super().__init__()
         self.reasons = Counter()
         self.by_source = {}     # Client address -> Counter of servers.
+        self.by_connection = {}     # (client address, port) -> server.
         for line in lines:
-            source, _port, result = line.split()
+            source, port, result = line.split()
             if result.startswith("!"):
                 self.reasons[result[1:]] += 1
             else:
                 self[result] += 1
                 self.by_source.setdefault(source, Counter())[result] += 1
+                self.by_connection[source, int(port)] = result
 
     @property
     def failures(self):

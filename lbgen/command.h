@@ -36,7 +36,11 @@ enum command_option {
     OPTION_DRY_RUN = 1 << 2,
     OPTION_POOL = 1 << 3,
     OPTION_ALL = 1 << 4,
-    OPTION_RESET = 1 << 5
+    OPTION_RESET = 1 << 5,
+    OPTION_SERVER = 1 << 6,
+    OPTION_WAIT = 1 << 7,
+    OPTION_ALLOW_MISSING = 1 << 8,
+    OPTION_LIVE = 1 << 10
 };
 
 enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
@@ -53,6 +57,7 @@ struct command_context {
     const char *bridge;         /* NULL if not given. */
     int verbose;                /* Number of -v. */
     int timeout;                /* Seconds. */
+    bool timeout_given;
     const char *private_key;    /* PEM files for "ssl:", or NULL. */
     const char *certificate;
     const char *ca_cert;
@@ -62,7 +67,11 @@ struct command_context {
     bool dry_run;
     bool all;
     bool reset;
+    bool wait;
+    bool allow_missing;
+    bool live;
     const char *pool;           /* NULL if not given. */
+    const char *server;         /* Likewise. */
     enum color_when color;
 };
 
@@ -87,8 +96,10 @@ int cmd_weight(const struct command_context *);
 
 int cmd_apply(const struct command_context *);
 int cmd_check(const struct command_context *);
+int cmd_connections(const struct command_context *);
 int cmd_delete(const struct command_context *);
 int cmd_diff(const struct command_context *);
+int cmd_explain(const struct command_context *);
 int cmd_export(const struct command_context *);
 int cmd_status(const struct command_context *);
 

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define TIMEOUT_DEFAULT 10
-#define TIMEOUT_MAX 3600
+#define TIMEOUT_MAX 86400
 
 /* Long options without a short form are told apart by values beyond those of
  * characters. */
@@ -19,7 +19,11 @@ enum {
     ID_DRY_RUN,
     ID_POOL,
     ID_ALL,
-    ID_RESET
+    ID_RESET,
+    ID_WAIT,
+    ID_SERVER,
+    ID_ALLOW_MISSING,
+    ID_LIVE
 };
 
 /* One option. */
@@ -50,6 +54,14 @@ static const struct option_row rows[] = {
     { ID_POOL, "pool", "NAME", OPTION_POOL, "this installed pool" },
     { ID_RESET, "reset", NULL, OPTION_RESET,
       "end all overrides (drain, ready, maint, weight)" },
+    { ID_WAIT, "wait", NULL, OPTION_WAIT,
+      "wait until the server has no connections (with --timeout: so long)" },
+    { ID_ALLOW_MISSING, "allow-missing", NULL, OPTION_ALLOW_MISSING,
+      "go on without servers that are not found" },
+    { ID_SERVER, "server", "NAME", OPTION_SERVER,
+      "only the server of that name" },
+    { ID_LIVE, "live", NULL, OPTION_LIVE,
+      "ask the switch as well what it would do" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
 };
 
@@ -64,21 +76,26 @@ find_row(int id)
     return NULL;
 }
 
+/* "90", "90s", "5m" or "2h". */
 static bool
 parse_timeout(const char *arg, struct command_context *context)
 {
-    long seconds;
+    size_t n_digits = strspn(arg, "0123456789");
+    const char *unit = &arg[n_digits];
+    long factor = (!*unit || !strcmp(unit, "s") ? 1
+                   : !strcmp(unit, "m") ? 60
+                   : !strcmp(unit, "h") ? 3600
+                   : 0);
+    long value = n_digits && n_digits <= 5 ? strtol(arg, NULL, 10) : 0;
 
-    errno = 0;
-    seconds = strtol(arg, NULL, 10);
-    if (!*arg || arg[strspn(arg, "0123456789")] || errno
-        || seconds < 1 || seconds > TIMEOUT_MAX) {
+    if (value < 1 || value * factor < 1 || value * factor > TIMEOUT_MAX) {
         diag_error(context->diags, NULL,
-                   "--timeout must be 1 to %d seconds, not \"%s\"",
-                   TIMEOUT_MAX, arg);
+                   "--timeout must be 1 to %d seconds, or as in 10m or 1h, "
+                   "not \"%s\"", TIMEOUT_MAX, arg);
         return false;
     }
-    context->timeout = seconds;
+    context->timeout = value * factor;
+    context->timeout_given = true;
     return true;
 }
 
@@ -144,11 +161,22 @@ parse_option(int id, const char *arg, struct command_context *context)
         return true;
     case ID_POOL:
         return parse_name(id, arg, &context->pool, context->diags);
+    case ID_SERVER:
+        return parse_name(id, arg, &context->server, context->diags);
     case ID_ALL:
         context->all = true;
         return true;
     case ID_RESET:
         context->reset = true;
+        return true;
+    case ID_WAIT:
+        context->wait = true;
+        return true;
+    case ID_ALLOW_MISSING:
+        context->allow_missing = true;
+        return true;
+    case ID_LIVE:
+        context->live = true;
         return true;
     default:
         return true;

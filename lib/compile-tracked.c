@@ -4,6 +4,7 @@
 #include "lib/compile-pool.h"
 
 #include "lib/actions.h"
+#include "lib/found.h"
 
 /* "connections: tracked"
  * ======================
@@ -45,7 +46,7 @@ emit_forward(struct compiler *c, const struct assignment *a,
 {
     compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
     compiler_match_mark(c, member);
-    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), 20,
                   cookie_make(COOKIE_FORWARD, a->id, member), &server->loc);
@@ -60,7 +61,7 @@ emit_server(struct compiler *c, const struct assignment *a,
     compiler_match_member(c, member);
     act_ct_commit(&c->acts, c->settings->zone, &server->ip, server->port,
                   (uint32_t) member << MARK_MEMBER_SHIFT, MARK_MEMBER_MASK);
-    act_set_mac(&c->acts, MFF_ETH_DST, &server->mac);
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
     compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
@@ -110,11 +111,29 @@ emit_member(struct compiler *c, const struct assignment *a, size_t i)
     }
 }
 
+/* A server that is gone from the pool: connections go on, none begins. */
+static void
+emit_leaving(struct compiler *c, const struct assignment *a,
+             const struct leaving *leaving)
+{
+    const struct server *server = &leaving->server;
+    uint16_t port = compiler_port(c, server);
+
+    if (port != PORT_NONE) {
+        emit_return(c, a, server);
+        emit_forward(c, a, server, leaving->member, port);
+        emit_reverse(c, a, server, leaving->member);
+    }
+}
+
 void
 compile_tracked(struct compiler *c, const struct assignment *a)
 {
     emit_entry(c, a);
     emit_new(c, a);
+    for (size_t i = 0; i < a->n_leaving; i++) {
+        emit_leaving(c, a, &a->leaving[i]);
+    }
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         emit_member(c, a, i);
     }
@@ -133,7 +152,6 @@ compile_tracked_common(struct compiler *c)
     compiler_emit(c, table, 10, cookie_make(COOKIE_STALE, 0, 0), NULL);
 
     act_ct_clear(&c->acts);
-    act_set_bits(&c->acts, REG_SEEN, REG_SEEN_BIT, REG_SEEN_BIT);
-    act_resubmit(&c->acts, c->settings->entry_table);
+    compiler_put_pass(c);
     compiler_emit(c, table, 0, cookie_make(COOKIE_PASS, 0, 0), NULL);
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/found.h"
+#include "lib/leaving.h"
 #include "lib/override.h"
 #include "lib/slots.h"
 
@@ -55,6 +57,12 @@ record_format(const struct assignment *a)
     format_slots(a, stream);
     fputs("\",\"overrides\":", stream);
     override_write(a->pool, stream);
+    fputs(",\"found\":", stream);
+    found_write(a->pool, stream);
+    if (a->n_leaving) {
+        fputs(",\"leaving\":", stream);
+        leaving_write(a, stream);
+    }
     fputs(",\"pool\":", stream);
     pool_write(a->pool, stream);
     fputs("}", stream);
@@ -189,7 +197,9 @@ parse_record(const struct node *root, struct record *record)
     if (a->pool && parse_number(node_get(root, "id"), UINT16_MAX, &id)
         && parse_members(node_get(root, "members"), a)
         && parse_slots(node_get(root, "slots"), a)
-        && override_read(node_get(root, "overrides"), record->pool)) {
+        && override_read(node_get(root, "overrides"), record->pool)
+        && found_read(node_get(root, "found"), record->pool)
+        && leaving_read(node_get(root, "leaving"), a)) {
         a->id = id;
         return true;
     }
@@ -237,6 +247,7 @@ record_uninit(struct record *record)
 {
     free(record->assignment.members);
     free(record->assignment.slots);
+    leaving_uninit(&record->assignment);
     pool_destroy(record->pool);
     document_destroy(record->document);
     memset(record, 0, sizeof *record);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/found.h"
+#include "lib/leaving.h"
 #include "lib/override.h"
 
 static void
@@ -59,11 +61,21 @@ format_slots(const void *pool_, char *buf, size_t size)
     snprintf(buf, size, "%"PRIu16, pool->n_slots);
 }
 
+static void
+format_on_removal(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%s", (pool->connections == CONNECTIONS_TRACKED
+                               ? on_removal_name(pool->on_removal) : "none"));
+}
+
 const struct property pool_properties[] = {
     { "vip", format_vip },
     { "vip_mac", format_vip_mac },
     { "policy", format_policy },
     { "connections", format_connections },
+    { "on_removal", format_on_removal },
     { "slots", format_slots },
     { NULL, NULL },
 };
@@ -106,26 +118,31 @@ format_address(const void *server_, char *buf, size_t size)
 static void
 format_mac(const void *server_, char *buf, size_t size)
 {
-    const struct server *server = server_;
-    char mac[MAC_STRLEN];
+    const struct mac *mac = server_mac(server_);
+    char text[MAC_STRLEN];
 
-    snprintf(buf, size, "%s",
-             server->has_mac ? mac_format(&server->mac, mac) : "not given");
+    snprintf(buf, size, "%s", mac ? mac_format(mac, text) : "unknown");
 }
 
 static void
 format_interface(const void *server_, char *buf, size_t size)
 {
-    const struct server *server = server_;
+    const char *interface = server_interface(server_);
 
-    snprintf(buf, size, "%s",
-             server->interface ? server->interface : "not given");
+    snprintf(buf, size, "%s", interface ? interface : "unknown");
+}
+
+static void
+format_found(const void *server, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s", found_name(server));
 }
 
 const struct property server_properties[] = {
     { "address", format_address },
     { "mac", format_mac },
     { "interface", format_interface },
+    { "found", format_found },
     { "state", format_state },
     { "weight", format_weight },
     { "override", format_override },
@@ -233,12 +250,25 @@ pools_alike(const struct pool *a, const struct pool *b)
         }
         pool_write(pools[i], stream);
         override_write(pools[i], stream);
+        found_write(pools[i], stream);
         fclose(stream);
     }
     alike = !strcmp(texts[0], texts[1]);
     free(texts[0]);
     free(texts[1]);
     return alike;
+}
+
+/* True if the same servers are leaving in both. */
+static bool
+leaving_alike(const struct assignment *a, const struct assignment *b)
+{
+    for (size_t i = 0; i < a->n_leaving; i++) {
+        if (!leaving_find(b, a->leaving[i].member)) {
+            return false;
+        }
+    }
+    return a->n_leaving == b->n_leaving;
 }
 
 static void
@@ -252,7 +282,8 @@ compute_pool(struct pool_summary *pool, const struct assignment *old,
         pool->n_moved = assignment_moved(old, new);
     }
     pool->changed = (!old || !new || pool->n_moved
-                     || !pools_alike(old->pool, new->pool));
+                     || !pools_alike(old->pool, new->pool)
+                     || !leaving_alike(old, new));
     compute_servers(pool);
 }
 

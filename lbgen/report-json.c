@@ -263,15 +263,13 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
 }
 
 static struct json *
-status_pool_to_json(const struct bridge *bridge, const struct assignment *a)
+status_pool_to_json(const struct assignment *a, const struct traffic *traffic)
 {
     struct json *object = pool_to_json(a);
     struct json *servers = json_array_create_empty();
     size_t n = a->pool->n_servers;
-    struct traffic *traffic = lb_xcalloc(n, sizeof *traffic);
     double *asked = lb_xcalloc(n, sizeof *asked);
 
-    traffic_collect(bridge, a, traffic);
     pool_asked_shares(a->pool, asked);
     put_string(object, "name", a->pool->name);
     for (size_t i = 0; i < n; i++) {
@@ -280,7 +278,6 @@ status_pool_to_json(const struct bridge *bridge, const struct assignment *a)
     }
     json_object_put(object, "servers", servers);
     free(asked);
-    free(traffic);
     return object;
 }
 
@@ -290,14 +287,16 @@ report_status_json(const struct bridge *bridge, const char *name,
 {
     struct json *object = json_object_create();
     struct json *pools = json_array_create_empty();
+    struct traffic **traffic = traffic_collect(bridge);
 
     for (size_t i = 0; i < bridge->assignments.n_pools; i++) {
         const struct assignment *a = &bridge->assignments.pools[i];
 
         if (!pool || !strcmp(pool, a->pool->name)) {
-            json_array_add(pools, status_pool_to_json(bridge, a));
+            json_array_add(pools, status_pool_to_json(a, traffic[i]));
         }
     }
+    traffic_free(traffic, bridge);
     put_string(object, "bridge", name);
     put_integer(object, "drift", n_drift);
     if (bridge->has_settings) {

@@ -382,15 +382,13 @@ write_status_overrides(FILE *stream, const struct pool *pool)
 }
 
 static void
-write_status_pool(FILE *stream, const struct bridge *bridge,
-                  const struct assignment *a)
+write_status_pool(FILE *stream, const struct assignment *a,
+                  const struct traffic *traffic)
 {
     const struct pool *pool = a->pool;
-    struct traffic *traffic = lb_xcalloc(pool->n_servers, sizeof *traffic);
     double *asked = lb_xcalloc(pool->n_servers, sizeof *asked);
     char vip[PROPERTY_STRLEN], policy[PROPERTY_STRLEN], mac[MAC_STRLEN];
 
-    traffic_collect(bridge, a, traffic);
     pool_asked_shares(pool, asked);
     pool_properties[0].format(pool, vip, sizeof vip);
     pool_properties[2].format(pool, policy, sizeof policy);
@@ -408,7 +406,6 @@ write_status_pool(FILE *stream, const struct bridge *bridge,
     }
     write_status_overrides(stream, pool);
     free(asked);
-    free(traffic);
 }
 
 void
@@ -416,6 +413,7 @@ report_status_text(const struct bridge *bridge, const char *name,
                    const char *pool, size_t n_drift, FILE *stream)
 {
     size_t n = bridge->assignments.n_pools;
+    struct traffic **traffic = traffic_collect(bridge);
 
     fprintf(stream, "bridge %s: %zu pool%s", name, n, n == 1 ? "" : "s");
     if (bridge->has_settings) {
@@ -435,7 +433,8 @@ report_status_text(const struct bridge *bridge, const char *name,
 
         if (!pool || !strcmp(pool, a->pool->name)) {
             putc('\n', stream);
-            write_status_pool(stream, bridge, a);
+            write_status_pool(stream, a, traffic[i]);
         }
     }
+    traffic_free(traffic, bridge);
 }

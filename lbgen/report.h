@@ -25,10 +25,11 @@ struct traffic {
     uint64_t reply_bytes;
 };
 
-/* Fills in traffic[0..n_servers) for each server of 'a', from the counters of the
- * installed flows. */
-void traffic_collect(const struct bridge *, const struct assignment *a,
-                     struct traffic *traffic);
+/* What the counters of the installed flows come to.  Element i is an array, with
+ * one element for each server of pool i of 'bridge->assignments'.  Free it with
+ * traffic_free(). */
+struct traffic **traffic_collect(const struct bridge *bridge);
+void traffic_free(struct traffic **, const struct bridge *bridge);
 
 /* What 'update' changes: pools and servers, then flows and groups as a unified
  * diff.  'from' and 'to' are what the two sides are called. */

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 
 #include "lib/layout.h"
+#include "lib/util.h"
 
-/* Where in the arrays below a member id of the pool is found. */
+/* Which server of the pool has this member id. */
 static size_t
 find_member(const struct assignment *a, uint16_t member)
 {
@@ -57,25 +58,49 @@ add_flow(struct traffic *t, const struct of_flow *flow)
 
 /* In tracked mode the server flow sees the first packet of each connection; in
  * stateless mode it sees all of them, and nobody knows what a connection is. */
-void
-traffic_collect(const struct bridge *bridge, const struct assignment *a,
-                struct traffic *traffic)
+static struct traffic *
+new_traffic(const struct pool *pool)
 {
+    struct traffic *traffic = lb_xcalloc(pool->n_servers, sizeof *traffic);
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        traffic[i].counts_connections
+            = pool->connections == CONNECTIONS_TRACKED;
+    }
+    return traffic;
+}
+
+struct traffic **
+traffic_collect(const struct bridge *bridge)
+{
+    const struct assignments *all = &bridge->assignments;
+    struct traffic **traffic = lb_xcalloc(all->n_pools, sizeof *traffic);
+    /* By id of the pool: its index and 1, or 0. */
+    size_t *index = lb_xcalloc(UINT16_MAX + 1, sizeof *index);
     const struct of_flow *flow;
 
-    for (size_t i = 0; i < a->pool->n_servers; i++) {
-        traffic[i] = (struct traffic) {
-            .counts_connections
-                = a->pool->connections == CONNECTIONS_TRACKED
-        };
+    for (size_t i = 0; i < all->n_pools; i++) {
+        traffic[i] = new_traffic(all->pools[i].pool);
+        index[all->pools[i].id] = i + 1;
     }
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
-        if (cookie_pool(flow->cookie) == a->id) {
-            size_t i = find_member(a, cookie_member(flow->cookie));
+        size_t i = index[cookie_pool(flow->cookie)];
+        size_t j = (i ? find_member(&all->pools[i - 1],
+                                    cookie_member(flow->cookie)) : SIZE_MAX);
 
-            if (i != SIZE_MAX) {
-                add_flow(&traffic[i], flow);
-            }
+        if (j != SIZE_MAX) {
+            add_flow(&traffic[i - 1][j], flow);
         }
     }
+    free(index);
+    return traffic;
+}
+
+void
+traffic_free(struct traffic **traffic, const struct bridge *bridge)
+{
+    for (size_t i = 0; i < bridge->assignments.n_pools; i++) {
+        free(traffic[i]);
+    }
+    free(traffic);
 }

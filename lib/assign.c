@@ -53,6 +53,16 @@ assignments_find_mutable(struct assignments *assignments, const char *name)
 }
 
 void
+assignments_index(const struct assignments *assignments, struct strmap *index)
+{
+    for (size_t i = 0; i < assignments->n_pools; i++) {
+        const struct assignment *a = &assignments->pools[i];
+
+        strmap_add(index, a->pool->name)->value = a;
+    }
+}
+
+void
 assignments_uninit(struct assignments *assignments)
 {
     for (size_t i = 0; i < assignments->n_pools; i++) {
@@ -206,7 +216,9 @@ assignments_compute(const struct model *model,
 {
     struct id_set *pool_ids = lb_xcalloc(1, sizeof *pool_ids);
     struct id_set *member_ids = lb_xcalloc(1, sizeof *member_ids);
+    struct strmap index = { NULL, 0, 0 };
 
+    assignments_index(installed, &index);
     assignments->n_pools = model->n_pools;
     assignments->pools = lb_xcalloc(model->n_pools,
                                     sizeof *assignments->pools);
@@ -217,7 +229,7 @@ assignments_compute(const struct model *model,
 
         new->pool = model->pools[i];
         new->members = lb_xcalloc(new->pool->n_servers, sizeof *new->members);
-        old = assignments_find(installed, new->pool->name);
+        old = strmap_get(&index, new->pool->name);
         if (old) {
             keep_ids(new, old);
         }
@@ -226,6 +238,7 @@ assignments_compute(const struct model *model,
     for (size_t i = 0; i < model->n_pools; i++) {
         allocate_ids(&assignments->pools[i], pool_ids, member_ids);
     }
+    strmap_uninit(&index);
     free(member_ids);
     free(pool_ids);
 }

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "lib/model.h"
+#include "lib/strmap.h"
 
 /* A server that is gone from its pool while its connections go on; see
  * lib/leaving.h. */
@@ -58,6 +59,10 @@ const struct assignment *assignments_find(const struct assignments *,
                                           const char *name);
 struct assignment *assignments_find_mutable(struct assignments *,
                                             const char *name);
+
+/* Adds all pools to 'index' by name, for those who look for many.  Its values are
+ * struct assignment. */
+void assignments_index(const struct assignments *, struct strmap *index);
 
 /* Number of slots that server 'index' owns. */
 size_t assignment_n_slots(const struct assignment *, size_t index);

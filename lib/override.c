@@ -253,9 +253,12 @@ void
 override_carry(const struct assignments *installed, struct model *model,
                int64_t now, struct diags *diags)
 {
+    struct strmap index = { NULL, 0, 0 };
+
+    assignments_index(installed, &index);
     for (size_t i = 0; i < model->n_pools; i++) {
         struct pool *pool = model->pools[i];
-        const struct assignment *a = assignments_find(installed, pool->name);
+        const struct assignment *a = strmap_get(&index, pool->name);
 
         for (size_t j = 0; a && j < a->pool->n_servers; j++) {
             const struct server *old = &a->pool->servers[j];
@@ -267,4 +270,5 @@ override_carry(const struct assignments *installed, struct model *model,
             }
         }
     }
+    strmap_uninit(&index);
 }

@@ -291,6 +291,11 @@ void
 summary_compute(const struct assignments *old, const struct assignments *new,
                 struct summary *summary)
 {
+    struct strmap old_index = { NULL, 0, 0 };
+    struct strmap new_index = { NULL, 0, 0 };
+
+    assignments_index(old, &old_index);
+    assignments_index(new, &new_index);
     summary->pools = lb_xcalloc(old->n_pools + new->n_pools,
                                 sizeof *summary->pools);
     summary->n_pools = 0;
@@ -298,15 +303,17 @@ summary_compute(const struct assignments *old, const struct assignments *new,
         const struct assignment *a = &new->pools[i];
 
         compute_pool(&summary->pools[summary->n_pools++],
-                     assignments_find(old, a->pool->name), a);
+                     strmap_get(&old_index, a->pool->name), a);
     }
     for (size_t i = 0; i < old->n_pools; i++) {
         const struct assignment *a = &old->pools[i];
 
-        if (!assignments_find(new, a->pool->name)) {
+        if (!strmap_get(&new_index, a->pool->name)) {
             compute_pool(&summary->pools[summary->n_pools++], a, NULL);
         }
     }
+    strmap_uninit(&old_index);
+    strmap_uninit(&new_index);
 }
 
 void

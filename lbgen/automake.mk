@@ -23,6 +23,8 @@ lbgen_lbgen_SOURCES = \
 	lbgen/command.h \
 	lbgen/connect.c \
 	lbgen/connect.h \
+	lbgen/drain-wait.c \
+	lbgen/drain-wait.h \
 	lbgen/load.c \
 	lbgen/load.h \
 	lbgen/main.c \

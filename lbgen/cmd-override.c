@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "lbgen/connect.h"
+#include "lbgen/drain-wait.h"
 #include "lib/discover.h"
 #include "lib/override.h"
 
@@ -89,10 +90,42 @@ copy_record(const struct record *record, struct record *copy)
     return ok;
 }
 
+/* What "drain --wait" waits for. */
+struct awaited {
+    enum connections connections;
+    uint16_t zone;
+    uint16_t member;
+};
+
+/* Waits with a connection of its own, so that nobody else has to wait for the end
+ * of ours. */
+static int
+wait_for_drain(const struct command_context *context,
+               const struct awaited *awaited)
+{
+    struct session *session;
+    int status;
+
+    if (awaited->connections != CONNECTIONS_TRACKED) {
+        diag_error(context->diags, NULL, "the server is drained, but nobody "
+                   "knows its connections: the pool is stateless");
+        return STATUS_FAILED;
+    }
+    session = connect_session(context, NULL);
+    if (!session) {
+        return STATUS_FAILED;
+    }
+    status = drain_wait(context, session, awaited->zone, awaited->member,
+                        context->args[0]);
+    session_close(session);
+    return status;
+}
+
 static int
 override_server(const struct command_context *context,
                 struct session *session, const struct bridge *bridge,
-                const struct override_request *request)
+                const struct override_request *request,
+                struct awaited *awaited)
 {
     const char *name = session_bridge(session);
     struct record changed;
@@ -105,6 +138,11 @@ override_server(const struct command_context *context,
                                                    context->diags)) {
         return STATUS_FAILED;
     }
+    *awaited = (struct awaited) {
+        .connections = bridge->records[pool].pool->connections,
+        .zone = bridge->settings.zone,
+        .member = bridge->records[pool].assignment.members[server],
+    };
     if (copy_record(&bridge->records[pool], &changed)) {
         change_server(&changed.pool->servers[server], request);
         bridge_model(bridge, &model, NULL, NULL);
@@ -127,6 +165,7 @@ run_override(const struct command_context *context,
     const char *slash = strchr(context->args[0], '/');
     struct bridge *bridge;
     struct session *session;
+    struct awaited awaited;
     int status;
 
     if (!slash || slash == context->args[0] || !slash[1]) {
@@ -138,9 +177,12 @@ run_override(const struct command_context *context,
     if (!session) {
         return STATUS_FAILED;
     }
-    status = override_server(context, session, bridge, request);
+    status = override_server(context, session, bridge, request, &awaited);
     bridge_destroy(bridge);
     session_close(session);
+    if (status == STATUS_OK && context->wait && !context->dry_run) {
+        status = wait_for_drain(context, &awaited);
+    }
     return status;
 }
 

@@ -11,7 +11,11 @@
 #include "lib/update.h"
 
 /* Connects to the bridge of the command line or else of 'model' (which may be
- * NULL) and reads it.  Returns NULL after queueing an error, else stores what was
+ * NULL), to look only.  Returns NULL after queueing an error. */
+struct session *connect_session(const struct command_context *context,
+                                const struct model *model);
+
+/* Connects likewise and reads the bridge.  Returns NULL after queueing an error, else stores what was
  * read in '*bridgep', for the caller to destroy. */
 struct session *connect_bridge(const struct command_context *context,
                                const struct model *model,

@@ -55,7 +55,7 @@ static const struct option_row rows[] = {
     { ID_RESET, "reset", NULL, OPTION_RESET,
       "end all overrides (drain, ready, maint, weight)" },
     { ID_WAIT, "wait", NULL, OPTION_WAIT,
-      "wait until the server has no connections (with --timeout: so long)" },
+      "until no connection is left, or for --timeout" },
     { ID_ALLOW_MISSING, "allow-missing", NULL, OPTION_ALLOW_MISSING,
       "go on without servers that are not found" },
     { ID_SERVER, "server", "NAME", OPTION_SERVER,

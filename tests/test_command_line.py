@@ -45,8 +45,8 @@ def lbgen(*args, text=RIGHT, **kwargs):
     (["diff", "-", "--color=red"],
      '--color must be auto, always or never, not "red"'),
 ] + [(["check", "-", f"--timeout={value}"],
-      f'--timeout must be 1 to 3600 seconds, not "{value}"')
-     for value in ("", "0", "3601", "1s", "-1", "+1", " 1", "1.5",
+      f'--timeout must be 1 to 86400 seconds, or as in 10m or 1h, not "{value}"')
+     for value in ("", "0", "86401", "25h", "1x", "m", "-1", "+1", " 1", "1.5",
                    "99999999999999999999")])
 def test_usage_errors(args, message):
     status, out, err = lbgen(*args)

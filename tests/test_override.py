@@ -2,6 +2,8 @@
 """Overrides: drain, maint, ready and weight at run time."""
 
 import json
+import subprocess
+import time
 
 import pytest
 
@@ -197,3 +199,45 @@ def test_mistakes(web, args, code, message):
     if message:
         assert run.stderr.splitlines()[0] == f"lbgen: {message}"
     assert (web.flows(), web.groups()) == (flows, groups)
+
+
+# drain --wait
+
+def test_wait_ends_with_the_last_connection(web):
+    held = web.hold("c1", VIP, 80, 30)
+    assert held.ping().servers["s1"] > 0
+    waiting = web.popen(web.netns, web.lbgen_path(), "drain", "web/s1", "--wait",
+                        "--timeout", "1m", "-b", "br0",
+                        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                        text=True)
+    time.sleep(1.5)
+    assert waiting.poll() is None
+    # Nobody has to wait for it.
+    override(web, "weight", "web/s2", "5")
+    begin = time.monotonic()
+    held.close()
+    out, err = waiting.communicate(timeout=50)
+    assert waiting.returncode == 0, err
+    assert err == ""
+    assert time.monotonic() - begin < 40
+
+
+def test_wait_has_an_end(web):
+    held = web.hold("c1", VIP, 80, 30)
+    n = held.ping().servers["s1"]
+    begin = time.monotonic()
+    run = override(web, "drain", "web/s1", "--wait", "--timeout=2s", check=1)
+    assert 1.5 < time.monotonic() - begin < 5
+    assert run.stderr == (f"lbgen: web/s1 still has {n} connections after 2 "
+                          "seconds\n")
+    assert status(web)["s1"]["effective_state"] == "drain"
+
+
+def test_wait_without_connections(web):
+    assert override(web, "drain", "web/s1", "--wait").stderr == ""
+
+
+def test_wait_stateless(lab):
+    lab.lbgen("apply", lab.pool_yaml(connections="stateless", guard=False))
+    run = override(lab, "drain", "web/s1", "--wait", check=1)
+    assert "nobody knows its connections: the pool is stateless" in run.stderr

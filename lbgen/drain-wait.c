@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lbgen/drain-wait.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/conntrack.h"
+
+/* How often to look, in milliseconds. */
+#define INTERVAL 500
+
+/* Both sides have closed a connection in this state.  The switch only keeps it to
+ * recognise stray packets. */
+static bool
+is_over(const struct connection *connection)
+{
+    return (!strcmp(connection->state, "TIME_WAIT")
+            || !strcmp(connection->state, "CLOSED"));
+}
+
+/* Counts the connections that are left.  False after queueing an error. */
+static bool
+count_connections(struct session *session, uint16_t zone, uint16_t member,
+                  size_t *n, struct diags *diags)
+{
+    struct connection_list list;
+    char *why;
+
+    if (!connection_list_read(session, zone, &list, &why)) {
+        diag_error(diags, NULL, "the server is drained, but its connections "
+                   "cannot be counted: %s", why);
+        free(why);
+        return false;
+    }
+    *n = 0;
+    for (size_t i = 0; i < list.n; i++) {
+        *n += (connection_member(&list.connections[i]) == member
+               && !is_over(&list.connections[i]));
+    }
+    connection_list_uninit(&list);
+    return true;
+}
+
+static void
+show_progress(const char *what, size_t n)
+{
+    if (isatty(STDERR_FILENO)) {
+        fprintf(stderr, "\r%s: %zu connection%s left\033[K", what, n,
+                n == 1 ? "" : "s");
+    }
+}
+
+static void
+sleep_interval(void)
+{
+    struct timespec interval = { .tv_nsec = INTERVAL * 1000000L };
+
+    nanosleep(&interval, NULL);
+}
+
+int
+drain_wait(const struct command_context *context, struct session *session,
+           uint16_t zone, uint16_t member, const char *what)
+{
+    time_t deadline = time(NULL) + context->timeout;
+    size_t n;
+
+    for (;;) {
+        if (!count_connections(session, zone, member, &n, context->diags)) {
+            return STATUS_FAILED;
+        }
+        show_progress(what, n);
+        if (!n || (context->timeout_given && time(NULL) >= deadline)) {
+            break;
+        }
+        sleep_interval();
+    }
+    if (isatty(STDERR_FILENO)) {
+        putc('\n', stderr);
+    }
+    if (n) {
+        diag_error(context->diags, NULL, "%s still has %zu connection%s after "
+                   "%d seconds", what, n, n == 1 ? "" : "s",
+                   context->timeout);
+    }
+    return n ? STATUS_FAILED : STATUS_OK;
+}

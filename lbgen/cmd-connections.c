@@ -68,14 +68,12 @@ add_row(struct view *v, const struct assignment *a,
 
 /* Adds the servers of a pool, or only those called 'name'. */
 static void
-add_pool(struct view *v, const struct bridge *bridge,
-         const struct assignment *a, const char *name)
+add_pool(struct view *v, const struct assignment *a,
+         const struct traffic *traffic, const char *name)
 {
     const struct pool *pool = a->pool;
-    struct traffic *traffic = lb_xcalloc(pool->n_servers, sizeof *traffic);
 
     v->has_tracked |= pool->connections == CONNECTIONS_TRACKED;
-    traffic_collect(bridge, a, traffic);
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (!name || !strcmp(name, pool->servers[i].name)) {
             add_row(v, a, &pool->servers[i], a->members[i], false);
@@ -89,7 +87,6 @@ add_pool(struct view *v, const struct bridge *bridge,
             add_row(v, a, &leaving->server, leaving->member, true);
         }
     }
-    free(traffic);
 }
 
 /* Takes in the rows that the command line asks for. */
@@ -99,17 +96,20 @@ collect_rows(const struct command_context *context,
 {
     const struct assignments *all = &bridge->assignments;
     const char *pool = context->n_args ? context->args[0] : NULL;
+    struct traffic **traffic;
 
     if (pool && !assignments_find(all, pool)) {
         diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
                    v->bridge, pool);
         return false;
     }
+    traffic = traffic_collect(bridge);
     for (size_t i = 0; i < all->n_pools; i++) {
         if (!pool || !strcmp(pool, all->pools[i].pool->name)) {
-            add_pool(v, bridge, &all->pools[i], context->server);
+            add_pool(v, &all->pools[i], traffic[i], context->server);
         }
     }
+    traffic_free(traffic, bridge);
     if (context->server && !v->n_rows) {
         diag_error(context->diags, NULL, "bridge \"%s\" has no server \"%s\"%s%s",
                    v->bridge, context->server, pool ? " in pool " : "",

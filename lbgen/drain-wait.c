@@ -4,7 +4,6 @@
 #include "lbgen/drain-wait.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,15 +11,6 @@
 
 /* How often to look, in milliseconds. */
 #define INTERVAL 500
-
-/* Both sides have closed a connection in this state.  The switch only keeps it to
- * recognise stray packets. */
-static bool
-is_over(const struct connection *connection)
-{
-    return (!strcmp(connection->state, "TIME_WAIT")
-            || !strcmp(connection->state, "CLOSED"));
-}
 
 /* Counts the connections that are left.  False after queueing an error. */
 static bool
@@ -39,7 +29,7 @@ count_connections(struct session *session, uint16_t zone, uint16_t member,
     *n = 0;
     for (size_t i = 0; i < list.n; i++) {
         *n += (connection_member(&list.connections[i]) == member
-               && !is_over(&list.connections[i]));
+               && !connection_is_over(&list.connections[i]));
     }
     connection_list_uninit(&list);
     return true;

@@ -41,6 +41,7 @@ add_flow(struct traffic *t, const struct of_flow *flow)
     case COOKIE_ARP:
     case COOKIE_ENTRY:
     case COOKIE_NEW:
+    case COOKIE_RESIDENT:
     case COOKIE_PASS:
     case COOKIE_STALE:
     case COOKIE_CLIENT:

@@ -77,6 +77,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/ports.h \
 	lib/record.c \
 	lib/record.h \
+	lib/resident.c \
+	lib/resident.h \
 	lib/session-target.c \
 	lib/session-target.h \
 	lib/session.c \

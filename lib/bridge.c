@@ -101,6 +101,9 @@ read_own_flow(struct reader *r, const struct ofputil_flow_stats *fs)
     } else if (cookie_is_learned(kind)) {
         r->bridge->n_learned++;
         return;
+    } else if (kind == COOKIE_RESIDENT) {
+        add_installed(&r->bridge->residents, fs);
+        return;
     } else if (kind == COOKIE_RECORD || kind == COOKIE_SETTINGS) {
         keep_chunk(r, fs);
     }
@@ -317,6 +320,7 @@ bridge_read(struct session *session, struct diags *diags)
     bool ok;
 
     ofstate_init(&bridge->installed);
+    ofstate_init(&bridge->residents);
     ports_init(&bridge->ports);
     ok = (read_flows(session, &r, OFPTT_ALL, COOKIE_MAGIC, COOKIE_MASK, diags)
           && session_multipart(
@@ -346,6 +350,7 @@ bridge_destroy(struct bridge *bridge)
         return;
     }
     ofstate_uninit(&bridge->installed);
+    ofstate_uninit(&bridge->residents);
     ports_uninit(&bridge->ports);
     free(bridge->foreign_groups);
     for (size_t i = 0; i < bridge->n_records; i++) {

@@ -23,7 +23,8 @@
 
 /* Never copy it by value: hash maps may point into themselves. */
 struct bridge {
-    struct ofstate installed;   /* Without flows that the switch learned. */
+    struct ofstate installed;   /* Without those below. */
+    struct ofstate residents;   /* Flows of lib/resident.h. */
     size_t n_learned;           /* Number of those. */
     struct ports ports;
 

@@ -36,6 +36,7 @@ struct compiler {
     /* The flow that is being put together; emptied by compiler_emit(). */
     struct match match;
     struct ofpbuf acts;
+    uint16_t hard_timeout;      /* Seconds, 0 for none; stays as it is. */
 };
 
 /* Adds a flow of 'compiler->match' and 'compiler->acts' and starts afresh.  The

@@ -139,6 +139,34 @@ compile_tracked(struct compiler *c, const struct assignment *a)
     }
 }
 
+void
+compile_resident(const struct settings *settings, const struct assignment *a,
+                 size_t index, const struct ip *client, int prefix,
+                 uint16_t seconds, struct ofstate *flows, struct diags *diags)
+{
+    const struct pool *pool = a->pool;
+    uint16_t member = a->members[index];
+    struct compiler c = {
+        .settings = settings,
+        .desired = flows,
+        .diags = diags,
+        .hard_timeout = seconds,
+    };
+
+    match_init_catchall(&c.match);
+    ofpbuf_init(&c.acts, 64);
+    compiler_match_ct(&c, CT_NEW, CT_NEW | CT_INVALID);
+    compiler_match_to(&c, pool->protocol, &pool->vip, pool->port);
+    match_set_nw_src_masked(&c.match, htonl(ip_v4(client)),
+                            htonl(UINT32_MAX << (32 - prefix)));
+    act_set_u32(&c.acts, REG_MEMBER, member);
+    act_resubmit(&c.acts, compiler_table(&c, TABLE_SERVER));
+    compiler_emit(&c, compiler_table(&c, TABLE_FORWARD), 15,
+                  cookie_make(COOKIE_RESIDENT, a->id, member),
+                  &pool->servers[index].loc);
+    ofpbuf_uninit(&c.acts);
+}
+
 /* What comes from a server's port but is no part of a connection to a VIP goes
  * back to the entry table as it came, marked as seen, for the bridge's own flows.
  * A packet of such a connection that is not valid, or whose server is no longer

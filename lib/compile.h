@@ -24,4 +24,12 @@ bool compile(const struct model *model, const struct assignments *assignments,
              const struct ports *ports, const char *where,
              struct ofstate *desired, struct diags *diags);
 
+/* Adds to 'flows' the flow that for 'seconds' gives new connections of a client,
+ * the first 'prefix' bits of 'client', to server 'index' of the tracked pool of
+ * 'a', whatever the slots say. */
+void compile_resident(const struct settings *settings,
+                      const struct assignment *a, size_t index,
+                      const struct ip *client, int prefix, uint16_t seconds,
+                      struct ofstate *flows, struct diags *diags);
+
 #endif /* lib/compile.h */

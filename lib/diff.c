@@ -11,8 +11,8 @@
 
 #include "lib/util.h"
 
-static void
-add_change(struct changes *changes, const struct change *change)
+void
+changes_add(struct changes *changes, const struct change *change)
 {
     changes->changes = lb_grow(changes->changes, changes->n,
                                &changes->allocated, sizeof *changes->changes);
@@ -31,7 +31,7 @@ diff_new_groups(struct of_group **desired, const struct ofstate *installed,
 
         if (!change.old_group
             || !of_group_equal(change.old_group, change.new_group)) {
-            add_change(changes, &change);
+            changes_add(changes, &change);
         }
     }
 }
@@ -48,7 +48,7 @@ diff_new_flows(struct of_flow **desired, const struct ofstate *installed,
 
         if (!change.old_flow
             || !of_flow_equal(change.old_flow, change.new_flow)) {
-            add_change(changes, &change);
+            changes_add(changes, &change);
         }
     }
 }
@@ -61,7 +61,7 @@ diff_old_flows(struct of_flow **installed, const struct ofstate *desired,
         struct change change = { .old_flow = installed[i] };
 
         if (!ofstate_find_flow(desired, installed[i])) {
-            add_change(changes, &change);
+            changes_add(changes, &change);
         }
     }
 }
@@ -74,7 +74,7 @@ diff_old_groups(struct of_group **installed, const struct ofstate *desired,
         struct change change = { .old_group = installed[i] };
 
         if (!ofstate_find_group(desired, installed[i]->id)) {
-            add_change(changes, &change);
+            changes_add(changes, &change);
         }
     }
 }

@@ -35,6 +35,8 @@ struct changes {
  * of ofstate_sorted_*().  Borrows from both states. */
 void diff_compute(const struct ofstate *desired,
                   const struct ofstate *installed, struct changes *changes);
+/* Appends a change. */
+void changes_add(struct changes *, const struct change *);
 void changes_uninit(struct changes *);
 
 /* The message that makes the change.  The caller frees it. */

@@ -66,6 +66,8 @@ enum cookie_kind {
     COOKIE_RETURN,              /* Entry table, server to client. */
     COOKIE_NEW,                 /* Forward table, a new connection. */
     COOKIE_FORWARD,             /* Forward table, a known one. */
+    COOKIE_RESIDENT,            /* Forward table, a new one of a client that
+                                 * stays with a server that drains. */
     COOKIE_REVERSE,             /* Reverse table, a known one. */
     COOKIE_PASS,                /* Reverse table, gives back the rest. */
     COOKIE_STALE,               /* Reverse table, drops what is left over. */

@@ -25,6 +25,10 @@ bool value_u16(const struct reader *, const struct node *, long min, long max,
 bool value_ip(const struct reader *, const struct node *, struct ip *);
 bool value_mac(const struct reader *, const struct node *, struct mac *);
 
+/* "90", "90s", "5m" or "2h", at least one second. */
+bool value_duration(const struct reader *, const struct node *, long max,
+                    long *seconds);
+
 /* Stores a copy.  Names stand in commands and in output for programs. */
 bool value_name(const struct reader *, const struct node *, char **name);
 

@@ -142,6 +142,20 @@ read_pool_on_removal(const struct reader *r, const struct node *node,
 }
 
 static bool
+read_pool_drain_timeout(const struct reader *r, const struct node *node,
+                        void *pool_)
+{
+    struct pool *pool = pool_;
+    long seconds;
+
+    if (!value_duration(r, node, UINT16_MAX, &seconds)) {
+        return false;
+    }
+    pool->drain_timeout = seconds;
+    return true;
+}
+
+static bool
 read_pool_slots(const struct reader *r, const struct node *node, void *pool_)
 {
     struct pool *pool = pool_;
@@ -190,6 +204,7 @@ static const struct field pool_fields[] = {
       "port is missing; a pool for every port is not supported yet" },
     { "policy", read_pool_policy, NULL },
     { "connections", read_pool_connections, NULL },
+    { "drain_timeout", read_pool_drain_timeout, NULL },
     { "guard", read_pool_guard, NULL },
     { "on_removal", read_pool_on_removal, NULL },
     { "slots", read_pool_slots, NULL },
@@ -302,6 +317,21 @@ check_on_removal(const struct reader *r, const struct node *node,
     }
 }
 
+static void
+check_drain_timeout(const struct reader *r, const struct node *node,
+                    const struct pool *pool)
+{
+    const struct node *timeout = node_get(node, "drain_timeout");
+
+    if (timeout && (pool->connections != CONNECTIONS_TRACKED
+                    || !pool_goes_by_client(pool))) {
+        reader_error(r, &timeout->loc, "drain_timeout is for \"policy: "
+                     "sticky\" with \"connections: tracked\"; without it, "
+                     "only connections stay on a server that drains, not "
+                     "clients");
+    }
+}
+
 struct pool *
 pool_read_partly(const struct node *node, struct diags *diags)
 {
@@ -324,6 +354,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     read_all_params(&r, node, pool);
     fill_in(pool);
     check_guard(&r, node, pool);
+    check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
     pool_check(pool, node, diags);
     return pool;

@@ -4,6 +4,7 @@
 
 #include "lib/model-internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 bool
@@ -16,6 +17,31 @@ value_u16(const struct reader *r, const struct node *node, long min, long max,
         return false;
     }
     *value = number;
+    return true;
+}
+
+bool
+value_duration(const struct reader *r, const struct node *node, long max,
+               long *seconds)
+{
+    const char *text;
+    size_t n_digits;
+    long factor;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    n_digits = strspn(text, "0123456789");
+    factor = (!text[n_digits] || !strcmp(&text[n_digits], "s") ? 1
+              : !strcmp(&text[n_digits], "m") ? 60
+              : !strcmp(&text[n_digits], "h") ? 3600 : 0);
+    *seconds = (n_digits && n_digits <= 6
+                ? strtol(text, NULL, 10) * factor : 0);
+    if (*seconds < 1 || *seconds > max) {
+        reader_error(r, &node->loc, "%s must be 1 to %ld seconds, or as in "
+                     "90s, 10m or 1h, not %s", r->key, max, DIAG_QUOTE(text));
+        return false;
+    }
     return true;
 }
 

@@ -82,6 +82,9 @@ pool_write(const struct pool *pool, FILE *stream)
     write_params(pool, stream);
     write_text(",", "connections", connections_name(pool->connections),
                stream);
+    if (pool->drain_timeout) {
+        fprintf(stream, ",\"drain_timeout\":%"PRIu16, pool->drain_timeout);
+    }
     if (pool->guard != GUARD_UNSAID) {
         fprintf(stream, ",\"guard\":%s",
                 pool->guard == GUARD_ON ? "true" : "false");

@@ -181,6 +181,15 @@ server_effective_weight(const struct server *server)
             ? server_operator_weight(server) : 0);
 }
 
+bool
+pool_goes_by_client(const struct pool *pool)
+{
+    struct distribution dist;
+
+    pool->policy->distribute(NULL, 0, pool->params, &dist);
+    return dist.selection == POLICY_BY_CLIENT;
+}
+
 void
 pool_distribute(const struct pool *pool, struct distribution *dist)
 {

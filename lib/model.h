@@ -115,6 +115,7 @@ struct pool {
     enum connections connections;
     enum guard guard;
     enum on_removal on_removal;
+    uint16_t drain_timeout;     /* Seconds, 0 for none: see lib/resident.h. */
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct server *servers;     /* In file order. */
     size_t n_servers;
@@ -172,6 +173,9 @@ uint32_t server_effective_weight(const struct server *);
 /* The weight before the state is looked at.  A percentage of a weight above 0
  * never makes it 0, unless it is 0 percent. */
 uint32_t server_operator_weight(const struct server *);
+
+/* Whether the pool's policy picks a slot by the client's address. */
+bool pool_goes_by_client(const struct pool *);
 
 /* What the pool's policy makes of its servers.  'dist->shares' must have room
  * for 'pool->n_servers' elements. */

@@ -118,6 +118,7 @@ update_prepare(struct session *session, const struct bridge *bridge,
 
     update->bridge = bridge;
     ofstate_init(&update->desired);
+    ofstate_init(&update->residents);
     memset(&update->changes, 0, sizeof update->changes);
     memset(&update->cut, 0, sizeof update->cut);
     assignments_compute(model, &bridge->assignments, &update->assignments);
@@ -128,6 +129,8 @@ update_prepare(struct session *session, const struct bridge *bridge,
                 &update->desired, diags)) {
         diff_compute(&update->desired, &update->bridge->installed,
                      &update->changes);
+        residents_prepare(session, bridge, model, &update->assignments,
+                          &update->residents, &update->changes, diags);
         if (check_foreign_groups(update, name, diags)
             && check_foreign_flows(session, update, &model->settings,
                                    diags)) {
@@ -143,6 +146,7 @@ update_uninit(struct update *update)
 {
     removal_uninit(&update->removal);
     changes_uninit(&update->changes);
+    ofstate_uninit(&update->residents);
     ofstate_uninit(&update->desired);
     assignments_uninit(&update->assignments);
 }

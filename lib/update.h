@@ -14,12 +14,14 @@
 #include "lib/conntrack.h"
 #include "lib/diff.h"
 #include "lib/removal.h"
+#include "lib/resident.h"
 
 /* What is there, what should be, and the difference. */
 struct update {
     const struct bridge *bridge;    /* Borrowed. */
     struct assignments assignments; /* Desired. */
     struct ofstate desired;
+    struct ofstate residents;   /* Flows to add that are no part of it. */
     struct changes changes;
     struct removal removal;
     struct conntrack_result cut;    /* By update_commit(). */

@@ -60,6 +60,7 @@ EXTRA_DIST += \
 	tests/test_policies.py \
 	tests/test_reading.py \
 	tests/test_removal.py \
+	tests/test_resident.py \
 	tests/test_sandbox.py \
 	tests/test_slots.py
 

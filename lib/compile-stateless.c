@@ -15,6 +15,11 @@
  * NORMAL would not do: it would see the VIP's MAC move between server ports with
  * every reply. */
 
+/* In the server table.  Not that of tracked pools: to the switch a pool that
+ * becomes tracked would otherwise have the same flows as before, which would go
+ * on counting connections from a number of packets. */
+#define PRIORITY_SERVER 11
+
 /* How long a client's port is remembered after the last reply to it. */
 #define CLIENT_IDLE_TIMEOUT 3600
 
@@ -48,7 +53,7 @@ emit_server(struct compiler *c, const struct assignment *a,
     act_set_u16(&c->acts, tcp ? MFF_TCP_DST : MFF_UDP_DST, server->port);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
-    compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
 }
 

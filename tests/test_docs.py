@@ -162,7 +162,6 @@ def test_dev_commands():
 
 FULL_POOL = {
     "name": "web", "vip": "10.0.0.100", "port": 80, "policy": "sticky",
-    "drain_timeout": 600,
     "servers": [{"name": "s1", "ip": "10.0.0.1", "interface": "s1-o",
                  "mac": "02:00:00:00:00:01"}],
 }
@@ -188,7 +187,7 @@ def documented_keys(title):
 
 def test_keys(tmp_path):
     settings, pools = rewrite(tmp_path, {"pools": [
-        FULL_POOL,
+        {**FULL_POOL, "drain_timeout": 600},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]}]})

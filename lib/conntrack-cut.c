@@ -30,7 +30,8 @@
  * are looked at again.  Where they cannot be seen, the pass without client is
  * repeated so often that what is left of even a million is less than one. */
 
-/* Times to look for connections that are left.  Usually the second finds none. */
+/* Times to look for connections that are to be cut.  Usually the second finds
+ * none. */
 #define MAX_ROUNDS 5
 
 /* Passes of a flush without client.  Each leaves half of the connections or less,
@@ -38,10 +39,10 @@
 #define BLIND_PASSES 20
 
 /* Flows that the datapath has cached may send new connections to the old server
- * until ovs-vswitchd has gone through all of them, twice a second at the least.
- * Where it cannot be asked to say when it has, the passes are made a second time
- * after so many milliseconds. */
-#define BLIND_PAUSE_MS 600
+ * until ovs-vswitchd has gone through all of them, which it does twice a second
+ * at the least.  So there is a second look after that.  Where ovs-vswitchd cannot
+ * be asked to say when it is done, it is after so many milliseconds. */
+#define BLIND_PAUSE_MS 1000
 
 /* Messages to send before waiting for the switch to have done them. */
 #define BATCH 1000
@@ -122,14 +123,28 @@ encode_flush_target(const struct conntrack_target *target, uint16_t zone)
     return encode_flush(&match, zone);
 }
 
-/* Lists the connections that are meant.  The first time waits before that until no
- * cached flow is older than this call. */
-static bool
-list_targets(struct session *session, uint16_t zone,
-             const struct conntrack_target *targets, size_t n, bool first,
-             struct connection_list *found, char **why)
+/* Waits until no flow that the datapath has cached is older than this call.  The
+ * round that ovs-vswitchd is in may have begun before, so it takes two. */
+static void
+wait_for_datapath(struct conntrack *ct)
 {
     const char *const no_args[] = { NULL };
+
+    for (int i = 0; i < 2; i++) {
+        char *reply;
+
+        unixctl_call(ct->unixctl, "revalidator/wait", no_args, &reply);
+        free(reply);
+    }
+}
+
+/* Lists the connections that are meant, after waiting for the datapath if 'wait'
+ * is true. */
+static bool
+list_targets(struct session *session, uint16_t zone,
+             const struct conntrack_target *targets, size_t n, bool wait,
+             struct connection_list *found, char **why)
+{
     struct conntrack ct;
     size_t n_found = 0;
     bool ok;
@@ -137,11 +152,8 @@ list_targets(struct session *session, uint16_t zone,
     if (!conntrack_open(session, &ct, why)) {
         return false;
     }
-    if (first) {
-        char *reply;
-
-        unixctl_call(ct.unixctl, "revalidator/wait", no_args, &reply);
-        free(reply);
+    if (wait) {
+        wait_for_datapath(&ct);
     }
     ok = conntrack_dump(&ct, zone, found, why);
     conntrack_close(&ct);
@@ -198,8 +210,11 @@ control_flush(struct conntrack *ct, uint16_t zone, const struct connection *c,
     char *zone_arg = lb_xasprintf("zone=%d", zone);
     const char *const args[] = { ct->datapath, zone_arg, tuple, NULL };
     char *reply;
-    bool ok = unixctl_call(ct->unixctl, "dpctl/flush-conntrack", args,
-                           &reply);
+
+    /* Open vSwitch 3.1 cannot be told the datapath here, and earlier ones need
+     * it only if there are several. */
+    bool ok = unixctl_call(ct->unixctl, "dpctl/flush-conntrack",
+                           &args[ct->n_datapaths == 1], &reply);
 
     if (ok) {
         free(reply);
@@ -306,22 +321,24 @@ conntrack_cut(struct session *session, uint16_t zone,
         struct connection_list found;
         char *why;
 
-        if (!list_targets(session, zone, targets, n, !round, &found, &why)) {
+        if (!list_targets(session, zone, targets, n, round == 1, &found,
+                          &why)) {
             free(why);
             result->counted = false;
             return cut_blindly(session, zone, targets, n, diags);
         }
         result->counted = true;
-        result->n_cut += round ? 0 : found.n;
+        result->n_cut += found.n;
         result->n_left = found.n;
         if (found.n) {
             ok = flush_somehow(session, zone, &found, &can, diags);
         }
         connection_list_uninit(&found);
-        if (!result->n_left) {
+        if (round && !result->n_left) {
             return ok;
         }
     }
+    result->n_cut -= result->n_left;
     if (ok && can) {
         diag_warning(diags, NULL, "bridge \"%s\" still has %zu connections "
                      "that should be cut", session_bridge(session),

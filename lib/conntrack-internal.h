@@ -11,6 +11,7 @@
 struct conntrack {
     struct unixctl *unixctl;
     char *datapath;
+    size_t n_datapaths;         /* That the switch has in all. */
 };
 
 /* Reaches for the control socket of the session's switch.  If it cannot, stores a

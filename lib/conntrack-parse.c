@@ -214,6 +214,12 @@ connection_parse(const char *line, struct connection *c)
     return has_orig && has_reply;
 }
 
+bool
+connection_is_over(const struct connection *c)
+{
+    return !strcmp(c->state, "TIME_WAIT") || !strcmp(c->state, "CLOSED");
+}
+
 uint16_t
 connection_member(const struct connection *c)
 {

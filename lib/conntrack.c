@@ -13,13 +13,15 @@
 
 /* Finds in what "dpif/show" prints the datapath of 'bridge'.  Datapaths begin a
  * line, "netdev@ovs-netdev: ...", and their bridges follow, "  br0:" or with a
- * tab.  The caller frees it. */
+ * tab.  The caller frees it.  Stores in '*n' how many datapaths there are. */
 static char *
-find_datapath(const char *text, const char *bridge)
+find_datapath(const char *text, const char *bridge, size_t *n)
 {
     const char *datapath = NULL;
     size_t datapath_length = 0;
+    char *found = NULL;
 
+    *n = 0;
     while (*text) {
         size_t line = strcspn(text, "\n");
         size_t indent = strspn(text, " \t");
@@ -28,14 +30,15 @@ find_datapath(const char *text, const char *bridge)
         if (!indent) {
             datapath = text;
             datapath_length = length;
+            ++*n;
         } else if (indent <= 2 && length == strlen(bridge) && datapath
-                   && text[indent + length] == ':'
+                   && !found && text[indent + length] == ':'
                    && !memcmp(text + indent, bridge, length)) {
-            return lb_xmemdup0(datapath, datapath_length);
+            found = lb_xmemdup0(datapath, datapath_length);
         }
         text += line + (text[line] == '\n');
     }
-    return NULL;
+    return found;
 }
 
 static bool
@@ -48,7 +51,7 @@ open_datapath(struct conntrack *ct, const char *bridge, char **why)
         *why = text;
         return false;
     }
-    ct->datapath = find_datapath(text, bridge);
+    ct->datapath = find_datapath(text, bridge, &ct->n_datapaths);
     free(text);
     if (!ct->datapath) {
         *why = lb_xasprintf("ovs-vswitchd does not say which datapath bridge "

@@ -46,6 +46,9 @@ struct connection {
  * is not lbgen's. */
 uint16_t connection_member(const struct connection *);
 
+/* True if nothing but a time-out is left of it. */
+bool connection_is_over(const struct connection *);
+
 struct connection_list {
     struct connection *connections;
     size_t n;

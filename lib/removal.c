@@ -52,7 +52,10 @@ may_have_connections(struct plan *plan, const struct pool *pool,
         free(why);
     }
     for (size_t i = 0; i < plan->seen.n; i++) {
-        if (conntrack_target_matches(&target, &plan->seen.connections[i])) {
+        const struct connection *c = &plan->seen.connections[i];
+
+        if (!connection_is_over(c)
+            && conntrack_target_matches(&target, c)) {
             return true;
         }
     }
@@ -186,8 +189,9 @@ removal_prepare(struct session *session, const struct bridge *bridge,
     if (has_tracked(assignments)
         && removal->zone != model->settings.zone) {
         diag_warning(diags, NULL, "the change of \"zone\" from %"PRIu16" to "
-                     "%"PRIu16" cuts all tracked connections", removal->zone,
-                     model->settings.zone);
+                     "%"PRIu16" cuts all tracked connections; those whose "
+                     "slot stays begin anew with the same server",
+                     removal->zone, model->settings.zone);
     }
     for (size_t i = 0; i < bridge->assignments.n_pools; i++) {
         const struct assignment *old = &bridge->assignments.pools[i];

@@ -37,6 +37,7 @@ EXTRA_DIST += \
 	tests/golden \
 	tests/lab.py \
 	tests/lab_capture.py \
+	tests/lab_slots.py \
 	tests/lab_switch.py \
 	tests/lab_traffic.py \
 	tests/pytest.ini \
@@ -44,6 +45,7 @@ EXTRA_DIST += \
 	tests/sandbox \
 	tests/slot_model.py \
 	tests/test_apply.py \
+	tests/test_arp.py \
 	tests/test_busy.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
@@ -53,16 +55,21 @@ EXTRA_DIST += \
 	tests/test_docs.py \
 	tests/test_examples.py \
 	tests/test_export.py \
+	tests/test_fast_path.py \
 	tests/test_guard.py \
 	tests/test_explain.py \
 	tests/test_lab.py \
+	tests/test_living_with_others.py \
+	tests/test_moves.py \
 	tests/test_override.py \
 	tests/test_policies.py \
 	tests/test_reading.py \
 	tests/test_removal.py \
 	tests/test_resident.py \
 	tests/test_sandbox.py \
-	tests/test_slots.py
+	tests/test_shares.py \
+	tests/test_slots.py \
+	tests/test_states_basic.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
 # LBGEN_CHECK says which: in the environment, or else as configured.

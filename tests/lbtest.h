@@ -7,6 +7,16 @@
  * The judging is done in Python.  To add one, declare it here and list it in
  * lbtest.c. */
 
+/* lbtest-conntrack.c */
+int lbtest_connection_parse(int argc, char *argv[]);
+int lbtest_control_flush(int argc, char *argv[]);
+int lbtest_refusal(int argc, char *argv[]);
+
+/* lbtest-explain.c */
+int lbtest_dpif_show(int argc, char *argv[]);
+int lbtest_explain(int argc, char *argv[]);
+int lbtest_ovs_hash(int argc, char *argv[]);
+
 /* lbtest-model.c */
 int lbtest_diags(int argc, char *argv[]);
 int lbtest_document(int argc, char *argv[]);

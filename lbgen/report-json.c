@@ -87,8 +87,20 @@ server_to_json(const struct server *server, double asked, size_t n_slots,
 static struct json *
 pool_to_json(const struct assignment *a)
 {
-    return (a ? properties_to_json(pool_properties, a->pool)
-            : json_null_create());
+    struct json *leaving = json_array_create_empty();
+    struct json *object;
+
+    if (!a) {
+        json_destroy(leaving);
+        return json_null_create();
+    }
+    for (size_t i = 0; i < a->n_leaving; i++) {
+        json_array_add(leaving,
+                       json_string_create(a->leaving[i].server.name));
+    }
+    object = properties_to_json(pool_properties, a->pool);
+    json_object_put(object, "leaving", leaving);
+    return object;
 }
 
 static const char *
@@ -208,6 +220,10 @@ report_changes_json(const struct update *update, const char *bridge,
     put_string(object, "bridge", bridge);
     put_bool(object, "in_sync", !update->changes.n || applied);
     put_bool(object, "applied", applied);
+    json_object_put(object, "connections_cut",
+                    (update->cut.counted
+                     ? json_integer_create(update->cut.n_cut)
+                     : json_null_create()));
     json_object_put(object, "pools", pools);
     json_object_put(object, "changes", changes);
     print_and_destroy(object, stream);

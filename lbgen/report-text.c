@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/leaving.h"
 #include "lib/oftext.h"
 #include "lib/override.h"
 
@@ -119,6 +120,25 @@ write_server(FILE *stream, const struct pool_summary *pool,
     putc('\n', stream);
 }
 
+/* Says which servers begin to leave, and which have left. */
+static void
+write_leaving(FILE *stream, const struct assignment *old,
+              const struct assignment *new)
+{
+    for (size_t i = 0; i < new->n_leaving; i++) {
+        if (!leaving_find(old, new->leaving[i].member)) {
+            fprintf(stream, "  server %s: leaving, its connections go on\n",
+                    new->leaving[i].server.name);
+        }
+    }
+    for (size_t i = 0; i < old->n_leaving; i++) {
+        if (!leaving_find(new, old->leaving[i].member)) {
+            fprintf(stream, "  server %s: no longer leaving\n",
+                    old->leaving[i].server.name);
+        }
+    }
+}
+
 static void
 write_pool(FILE *stream, const struct pool_summary *pool)
 {
@@ -141,6 +161,7 @@ write_pool(FILE *stream, const struct pool_summary *pool)
         write_server(stream, pool, &pool->servers[i]);
     }
     if (pool->old && pool->new) {
+        write_leaving(stream, pool->old, pool->new);
         fprintf(stream, "  %zu of %"PRIu16" slots move: %.2f%% of new "
                 "connections go to another server\n",
                 pool->n_moved, pool->new->pool->n_slots,
@@ -405,6 +426,14 @@ write_status_pool(FILE *stream, const struct assignment *a,
                             &traffic[i]);
     }
     write_status_overrides(stream, pool);
+    for (size_t i = 0; i < a->n_leaving; i++) {
+        char address[PROPERTY_STRLEN];
+
+        server_properties[0].format(&a->leaving[i].server, address,
+                                    sizeof address);
+        fprintf(stream, "  %s (%s) is leaving: its connections go on\n",
+                a->leaving[i].server.name, address);
+    }
     free(asked);
 }
 

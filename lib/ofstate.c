@@ -75,6 +75,40 @@ ofstate_find_flow(const struct ofstate *state, const struct of_flow *like)
     return find_flow(state, like->table, like->priority, &like->match);
 }
 
+/* Whether some packet matches both: no bit that both look at differs. */
+static bool
+matches_overlap(const struct minimatch *a_, const struct minimatch *b_)
+{
+    struct match a, b;
+    const uint8_t *a_bits = (const uint8_t *) &a.flow;
+    const uint8_t *b_bits = (const uint8_t *) &b.flow;
+    const uint8_t *a_mask = (const uint8_t *) &a.wc.masks;
+    const uint8_t *b_mask = (const uint8_t *) &b.wc.masks;
+
+    minimatch_expand(a_, &a);
+    minimatch_expand(b_, &b);
+    for (size_t i = 0; i < sizeof a.flow; i++) {
+        if ((a_bits[i] ^ b_bits[i]) & a_mask[i] & b_mask[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct of_flow *
+ofstate_find_overlap(const struct ofstate *state, const struct of_flow *like)
+{
+    struct of_flow *flow;
+
+    HMAP_FOR_EACH (flow, node, &state->flows) {
+        if (flow->table == like->table && flow->priority == like->priority
+            && matches_overlap(&flow->match, &like->match)) {
+            return flow;
+        }
+    }
+    return NULL;
+}
+
 struct of_group *
 ofstate_find_group(const struct ofstate *state, uint32_t id)
 {

@@ -71,6 +71,12 @@ struct of_flow *ofstate_find_flow(const struct ofstate *state,
                                   const struct of_flow *like);
 struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
 
+/* A flow of 'state' with the table and priority of 'like' that some packet
+ * matches as well as 'like', so that the switch may take either; or NULL.  Looks
+ * at all flows. */
+struct of_flow *ofstate_find_overlap(const struct ofstate *state,
+                                     const struct of_flow *like);
+
 /* True if both entries, of the same key, are the same in all that counts. */
 bool of_flow_equal(const struct of_flow *, const struct of_flow *);
 bool of_group_equal(const struct of_group *, const struct of_group *);

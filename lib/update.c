@@ -22,12 +22,26 @@ struct clash_finder {
     struct diags *diags;
 };
 
+/* Returns the desired flow that 'flow', of somebody else, has the place of, or
+ * NULL.  In the entry table that is also one of the same priority that matches
+ * some of the same packets: which of them wins is not defined.  (Not for the
+ * fallback, which is there for whatever others do not want.) */
+static const struct of_flow *
+find_clash(const struct clash_finder *finder, const struct of_flow *flow)
+{
+    const struct ofstate *desired = &finder->update->desired;
+    int level = flow->priority - finder->settings->priority;
+
+    return (level == PRIORITY_RETURN || level == PRIORITY_ENTRY
+            ? ofstate_find_overlap(desired, flow)
+            : ofstate_find_flow(desired, flow));
+}
+
 static void
 check_foreign_flow(const struct of_flow *flow, void *finder_)
 {
     struct clash_finder *finder = finder_;
-    const struct of_flow *ours = ofstate_find_flow(&finder->update->desired,
-                                                   flow);
+    const struct of_flow *ours = find_clash(finder, flow);
     struct ds s = DS_EMPTY_INITIALIZER;
 
     if ((!ours && !finder->own_table) || finder->n_clashes++) {

@@ -191,7 +191,8 @@ write_server(FILE *stream, const struct explanation *e, size_t i)
     putc('\n', stream);
     write_label(stream, "share");
     fprintf(stream, "%.2f%%, %zu of %zu slots (asked %.2f%%)\n",
-            100 * share(e, i), e->n_slots[i], e->group->n_slots,
+            100 * share(e, i), e->n_slots[i],
+            e->group ? e->group->n_slots : 0,
             100 * e->asked[i]);
 }
 
@@ -258,13 +259,13 @@ report_explain_text(const struct explanation *e,
             connections_name(pool->connections),
             pool->connections == CONNECTIONS_TRACKED
             ? "the first packet of a connection" : "each packet");
-    if (e->group) {
+    if (e->group && !e->is_resident) {
         write_group(stream, e);
         if (e->has_pick) {
             write_pick(stream, e);
         }
-        write_servers(stream, e);
     }
+    write_servers(stream, e);
     write_tracked(stream, e);
     for (size_t i = 0; i < e->n_notes; i++) {
         write_label(stream, "note");
@@ -273,8 +274,9 @@ report_explain_text(const struct explanation *e,
     if (trace) {
         write_label(stream, "live");
         if (!trace->has_bucket) {
-            fputs("the switch's trace ends before a bucket is picked\n",
-                  stream);
+            fprintf(stream, "the switch's trace %s\n",
+                    (live_trace_agrees(trace, e) ? "leads to the same server"
+                     : "ends before a bucket is picked"));
         } else {
             fprintf(stream, "the switch takes bucket %"PRIu32"%s\n",
                     trace->bucket, (live_trace_agrees(trace, e)
@@ -416,6 +418,7 @@ report_explain_json(const struct explanation *e, const char *bridge,
     put_string(object, "answer", answer_names[e->answer]);
     put_string(object, "server", (e->answer == EXPLAIN_SERVER
                                   ? get_server(e, e->server)->name : NULL));
+    json_object_put(object, "resident", json_boolean_create(e->is_resident));
     put_pick(object, e);
     put_servers(object, e);
     put_string(object, "tracked", (e->tracked_server != SIZE_MAX

@@ -3,6 +3,7 @@
 
 #include "lib/explain.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -127,6 +128,42 @@ set_answer(struct explanation *e)
     }
 }
 
+/* Whether the flow of a resident is for the packet in question. */
+static bool
+flow_means(const struct of_flow *flow, const struct explanation *e)
+{
+    const struct ip *client = &e->packet.tuple.src;
+    struct match match;
+
+    minimatch_expand(&flow->match, &match);
+    return (ip_is_v4(client)
+            && !((htonl(ip_v4(client)) ^ match.flow.nw_src)
+                 & match.wc.masks.nw_src));
+}
+
+/* Looks for the client among those that stay with a server that drains. */
+static void
+find_resident(struct explanation *e, const struct bridge *bridge)
+{
+    const struct of_flow *flow;
+
+    HMAP_FOR_EACH (flow, node, &bridge->residents.flows) {
+        size_t server = explain_find_member(e->assignment,
+                                            cookie_member(flow->cookie));
+
+        if (cookie_pool(flow->cookie) == e->assignment->id
+            && server != SIZE_MAX && flow_means(flow, e)) {
+            e->answer = EXPLAIN_SERVER;
+            e->server = server;
+            e->is_resident = true;
+            add_note(e, "server %s drains, and the client was there when that "
+                     "began, %"PRIu32" s ago: until drain_timeout is over, it "
+                     "stays there", get_server(e, server)->name,
+                     flow->duration);
+        }
+    }
+}
+
 /* Whether packets that the answer speaks of meet the flow with 'cookie'. */
 static bool
 on_path(const struct explanation *e, uint64_t cookie)
@@ -138,12 +175,14 @@ on_path(const struct explanation *e, uint64_t cookie)
     }
     switch (cookie_kind(cookie)) {
     case COOKIE_ENTRY:
-    case COOKIE_NEW:
         return true;
+    case COOKIE_NEW:
+        return !e->is_resident;
     case COOKIE_SERVER:
         server = explain_find_member(e->assignment, cookie_member(cookie));
-        return (server != SIZE_MAX && e->n_slots[server]
-                && (e->answer != EXPLAIN_SERVER || server == e->server));
+        return (server != SIZE_MAX
+                && (e->answer == EXPLAIN_SERVER ? server == e->server
+                    : e->n_slots[server] > 0));
     default:
         return false;
     }
@@ -177,7 +216,7 @@ note_group(struct explanation *e, const struct bridge *bridge,
     const struct of_group *installed = ofstate_find_group(&bridge->installed,
                                                           desired->id);
 
-    if (!installed || of_group_equal(desired, installed)) {
+    if (!installed || e->is_resident || of_group_equal(desired, installed)) {
         return;
     }
     add_note(e, "the group is not as lbgen left it; this is about the one "
@@ -349,6 +388,11 @@ explain_create(const struct bridge *bridge, const char *name,
     e->group = group ? pick_group_create(group) : NULL;
     if (e->group) {
         count_slots(e);
+    }
+    find_resident(e, bridge);
+    if (e->is_resident) {
+        /* The group does not matter. */
+    } else if (e->group) {
         set_answer(e);
         note_method(e);
         note_buckets(e);

@@ -58,6 +58,9 @@ struct explanation {
     struct pick_group *group;   /* NULL if it is not on the bridge. */
     enum pick_result result;
 
+    bool is_resident;           /* The server drains, and this client stays
+                                 * (lib/resident.h): it meets no group. */
+
     /* If 'has_pick': what the switch computes, and the bucket it takes. */
     bool has_pick;
     struct pick pick;

@@ -195,11 +195,12 @@ parse_trace(const char *text, const struct explanation *e,
         } else if (in_group && starts_with(line, using)) {
             trace->has_bucket = true;
             trace->bucket = strtoul(line + strlen(using), NULL, 10);
-        } else if (in_group && cookie) {
+        } else if (cookie) {
             uint64_t value = strtoull(cookie + strlen("cookie "), NULL, 16);
 
             if ((value & COOKIE_MASK) == COOKIE_MAGIC
-                && cookie_kind(value) == COOKIE_SERVER) {
+                && cookie_kind(value) == COOKIE_SERVER
+                && cookie_pool(value) == e->assignment->id) {
                 trace->member = cookie_member(value);
             }
         }
@@ -241,7 +242,7 @@ bool
 live_trace_agrees(const struct live_trace *trace,
                    const struct explanation *e)
 {
-    if (e->answer != EXPLAIN_SERVER || !trace->has_bucket
+    if (e->answer != EXPLAIN_SERVER || trace->has_bucket == e->is_resident
         || e->assignment->members[e->server] != trace->member) {
         return false;
     }

@@ -49,7 +49,8 @@ read_priority(const struct reader *r, const struct node *node, void *settings_)
 {
     struct settings *settings = settings_;
 
-    return value_u16(r, node, 1, 65000, &settings->priority);
+    /* Above that of "fallback: normal". */
+    return value_u16(r, node, 2, 65000, &settings->priority);
 }
 
 static bool

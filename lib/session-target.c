@@ -133,6 +133,19 @@ report_version(const char *bridge, int peer_version, struct diags *diags)
                is_vconn_name(bridge) ? "BRIDGE" : bridge);
 }
 
+/* What to do about 'error' of a connection to 'name', or "". */
+static const char *
+connection_hint(const char *name, int error)
+{
+    if (error == ECONNREFUSED) {
+        return "; is ovs-vswitchd running?";
+    } else if (!strncmp(name, "ssl:", 4)) {
+        return ("; does it listen for SSL, and do the certificates fit? "
+                "(more with -v)");
+    }
+    return error == EPROTO ? "; is it an OpenFlow switch?" : "";
+}
+
 static void
 report_failure(const struct session_options *options, const char *name,
                int error, struct diags *diags)
@@ -169,15 +182,17 @@ report_failure(const struct session_options *options, const char *name,
 
     case ENOPROTOOPT:
         diag_error(diags, NULL, "\"%s\" needs --private-key, --certificate "
-                   "and --ca-cert (more with -v)", bridge);
+                   "and --ca-cert%s (more with -v)", bridge,
+                   (options->private_key && options->certificate
+                    && options->ca_cert ? ", PEM files that fit together"
+                    : ""));
         break;
 
     default:
         diag_error(diags, NULL, "cannot reach bridge \"%s\" at %s: %s%s",
                    bridge, name,
                    error == EOF ? "connection closed" : strerror(error),
-                   (error == ECONNREFUSED
-                    ? "; is ovs-vswitchd running?" : ""));
+                   connection_hint(name, error));
         break;
     }
 }

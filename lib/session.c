@@ -165,7 +165,9 @@ report_lost(const struct session *s, const char *doing, int error,
     } else {
         diag_error(diags, NULL, "lost bridge \"%s\" while %s: %s",
                    s->bridge, doing,
-                   error == EOF ? "connection closed" : strerror(error));
+                   (error == EOF ? "connection closed"
+                    : error == EPROTO ? "what it said broke off or made no "
+                    "sense" : strerror(error)));
     }
 }
 

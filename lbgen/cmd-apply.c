@@ -8,31 +8,43 @@
 #include "lib/discover.h"
 #include "lib/override.h"
 
+/* What to do with the bridge. */
+struct request {
+    struct model *model;
+    bool only_preview;
+};
+
+static int
+compare_or_change(const struct command_context *context,
+                  struct session *session, struct bridge *bridge,
+                  void *request_)
+{
+    struct request *request = request_;
+    struct model *model = request->model;
+
+    if (!context->reset) {
+        override_carry(&bridge->assignments, model, time(NULL),
+                       context->diags);
+    }
+    if (!discover(session, bridge, model, NULL, context->allow_missing,
+                  context->diags)) {
+        return STATUS_FAILED;
+    }
+    return run_update(context, session, bridge, model, model->file_name,
+                      request->only_preview);
+}
+
 static int
 diff_or_apply(const struct command_context *context, bool only_preview)
 {
     struct document *document;
     struct model *model = load_model(context, context->args[0], &document);
-    struct session *session = NULL;
-    struct bridge *bridge = NULL;
+    struct request request = { .model = model, .only_preview = only_preview };
     int status = STATUS_FAILED;
 
     if (model) {
-        session = connect_bridge(context, model, &bridge);
+        status = work_on_bridge(context, model, compare_or_change, &request);
     }
-    if (session) {
-        if (!context->reset) {
-            override_carry(&bridge->assignments, model, time(NULL),
-                           context->diags);
-        }
-        if (discover(session, bridge, model, NULL, context->allow_missing,
-                     context->diags)) {
-            status = run_update(context, session, bridge, model,
-                                model->file_name, only_preview);
-        }
-    }
-    bridge_destroy(bridge);
-    session_close(session);
     model_destroy(model);
     document_destroy(document);
     return status;

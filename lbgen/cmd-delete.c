@@ -42,26 +42,19 @@ check_victims(const struct command_context *context,
 }
 
 static int
-delete_pools(const struct command_context *context,
-             const struct victims *victims)
+delete_pools(const struct command_context *context, struct session *session,
+             struct bridge *bridge, void *victims_)
 {
-    struct bridge *bridge;
-    struct session *session = connect_bridge(context, victims->model,
-                                             &bridge);
+    const struct victims *victims = victims_;
     struct model rest;
     int status = STATUS_FAILED;
 
-    if (!session) {
-        return STATUS_FAILED;
-    }
     if (check_victims(context, bridge, session_bridge(session), victims)) {
         bridge_model(bridge, &rest, is_victim, victims);
         status = run_update(context, session, bridge, &rest,
                             "without what is deleted", context->dry_run);
         bridge_model_uninit(&rest);
     }
-    bridge_destroy(bridge);
-    session_close(session);
     return status;
 }
 
@@ -85,7 +78,7 @@ cmd_delete(const struct command_context *context)
                                            &document);
     }
     if (model || !context->n_args) {
-        status = delete_pools(context, &victims);
+        status = work_on_bridge(context, model, delete_pools, &victims);
     }
     model_destroy(model);
     document_destroy(document);

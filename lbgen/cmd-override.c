@@ -10,12 +10,20 @@
 #include "lib/discover.h"
 #include "lib/override.h"
 
+/* What "drain --wait" waits for. */
+struct awaited {
+    enum connections connections;
+    uint16_t zone;
+    uint16_t member;
+};
+
 /* One override command: what it does to a server. */
 struct override_request {
     enum server_state state;
     bool is_weight;             /* Else it is about the state. */
     uint16_t weight;
     bool is_percent;
+    struct awaited awaited;     /* Filled in on the way. */
 };
 
 static void
@@ -90,13 +98,6 @@ copy_record(const struct record *record, struct record *copy)
     return ok;
 }
 
-/* What "drain --wait" waits for. */
-struct awaited {
-    enum connections connections;
-    uint16_t zone;
-    uint16_t member;
-};
-
 /* Waits with a connection of its own, so that nobody else has to wait for the end
  * of ours. */
 static int
@@ -123,10 +124,10 @@ wait_for_drain(const struct command_context *context,
 
 static int
 override_server(const struct command_context *context,
-                struct session *session, const struct bridge *bridge,
-                const struct override_request *request,
-                struct awaited *awaited)
+                struct session *session, struct bridge *bridge,
+                void *request_)
 {
+    struct override_request *request = request_;
     const char *name = session_bridge(session);
     struct record changed;
     struct model model;
@@ -138,7 +139,7 @@ override_server(const struct command_context *context,
                                                    context->diags)) {
         return STATUS_FAILED;
     }
-    *awaited = (struct awaited) {
+    request->awaited = (struct awaited) {
         .connections = bridge->records[pool].pool->connections,
         .zone = bridge->settings.zone,
         .member = bridge->records[pool].assignment.members[server],
@@ -160,12 +161,9 @@ override_server(const struct command_context *context,
 
 static int
 run_override(const struct command_context *context,
-             const struct override_request *request)
+             struct override_request *request)
 {
     const char *slash = strchr(context->args[0], '/');
-    struct bridge *bridge;
-    struct session *session;
-    struct awaited awaited;
     int status;
 
     if (!slash || slash == context->args[0] || !slash[1]) {
@@ -173,15 +171,9 @@ run_override(const struct command_context *context,
                    context->args[0]);
         return STATUS_USAGE;
     }
-    session = connect_bridge(context, NULL, &bridge);
-    if (!session) {
-        return STATUS_FAILED;
-    }
-    status = override_server(context, session, bridge, request, &awaited);
-    bridge_destroy(bridge);
-    session_close(session);
+    status = work_on_bridge(context, NULL, override_server, request);
     if (status == STATUS_OK && context->wait && !context->dry_run) {
-        status = wait_for_drain(context, &awaited);
+        status = wait_for_drain(context, &request->awaited);
     }
     return status;
 }

@@ -40,7 +40,8 @@ enum command_option {
     OPTION_SERVER = 1 << 6,
     OPTION_WAIT = 1 << 7,
     OPTION_ALLOW_MISSING = 1 << 8,
-    OPTION_LIVE = 1 << 10
+    OPTION_LIVE = 1 << 10,
+    OPTION_NO_WAIT = 1 << 30    /* Those that change the bridge. */
 };
 
 enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
@@ -70,6 +71,7 @@ struct command_context {
     bool wait;
     bool allow_missing;
     bool live;
+    bool no_wait;
     const char *pool;           /* NULL if not given. */
     const char *server;         /* Likewise. */
     enum color_when color;

@@ -21,9 +21,25 @@ struct session *connect_bridge(const struct command_context *context,
                                const struct model *model,
                                struct bridge **bridgep);
 
+/* What work on a bridge returns, other than an exit status, if another lbgen
+ * changed the bridge after it was read: do it again with what is there now. */
+#define STATUS_OVERTAKEN (-1)
+
+/* Connects and reads as connect_bridge() does and calls 'work', again if that was
+ * overtaken, with the bridge as it is then.  Returns the exit status.
+ *
+ * If the command changes the bridge (OPTION_NO_WAIT), the bridge is locked
+ * meanwhile. */
+int work_on_bridge(const struct command_context *context,
+                   const struct model *model,
+                   int (*work)(const struct command_context *context,
+                               struct session *session, struct bridge *bridge,
+                               void *aux),
+                   void *aux);
+
 /* Makes the bridge what 'model' says, or only says what would
  * change, as the options ask for.  'to' is what a preview calls the new side.
- * Returns the exit status. */
+ * Returns the exit status, or STATUS_OVERTAKEN. */
 int run_update(const struct command_context *context,
                struct session *session, const struct bridge *bridge,
                const struct model *model, const char *to, bool only_preview);

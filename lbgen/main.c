@@ -25,10 +25,10 @@ const struct command commands[] = {
       cmd_diff },
     { "apply", "FILE", "make the bridge what FILE says",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_RESET
-      | OPTION_ALLOW_MISSING, 1, 1, cmd_apply },
+      | OPTION_ALLOW_MISSING | OPTION_NO_WAIT, 1, 1, cmd_apply },
     { "delete", "FILE | --pool NAME | --all", "take pools off the bridge",
-      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_POOL | OPTION_ALL,
-      0, 1, cmd_delete },
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_POOL | OPTION_ALL
+      | OPTION_NO_WAIT, 0, 1, cmd_delete },
     { "status", "[POOL]", "show installed pools, servers and their traffic",
       OPTION_JSON, 0, 1, cmd_status },
     { "connections", "[POOL]", "show who is connected to which server",
@@ -37,14 +37,17 @@ const struct command commands[] = {
       "say which server a client gets, and why",
       OPTION_JSON | OPTION_LIVE, 2, 2, cmd_explain },
     { "drain", "POOL/SERVER", "no new connections to a server",
-      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_WAIT, 1, 1,
-      cmd_drain },
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_WAIT
+      | OPTION_NO_WAIT, 1, 1, cmd_drain },
     { "maint", "POOL/SERVER", "no packets to a server at all",
-      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN, 1, 1, cmd_maint },
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 1, 1,
+      cmd_maint },
     { "ready", "POOL/SERVER", "end drain, maint and weight of a server",
-      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN, 1, 1, cmd_ready },
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 1, 1,
+      cmd_ready },
     { "weight", "POOL/SERVER N|P%", "another weight, or percent of FILE's",
-      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN, 2, 2, cmd_weight },
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 2, 2,
+      cmd_weight },
     { NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 

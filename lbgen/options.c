@@ -23,7 +23,8 @@ enum {
     ID_WAIT,
     ID_SERVER,
     ID_ALLOW_MISSING,
-    ID_LIVE
+    ID_LIVE,
+    ID_NO_WAIT
 };
 
 /* One option. */
@@ -62,6 +63,8 @@ static const struct option_row rows[] = {
       "only the server of that name" },
     { ID_LIVE, "live", NULL, OPTION_LIVE,
       "ask the switch as well what it would do" },
+    { ID_NO_WAIT, "no-wait", NULL, OPTION_NO_WAIT,
+      "fail if another lbgen is changing the bridge" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
 };
 
@@ -177,6 +180,9 @@ parse_option(int id, const char *arg, struct command_context *context)
         return true;
     case ID_LIVE:
         context->live = true;
+        return true;
+    case ID_NO_WAIT:
+        context->no_wait = true;
         return true;
     default:
         return true;

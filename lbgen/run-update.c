@@ -42,7 +42,13 @@ commit(const struct command_context *context, struct session *session,
 {
     const char *bridge = session_bridge(session);
 
-    if (!update_commit(session, update, context->diags)) {
+    switch (update_commit(session, update, context->diags)) {
+    case UPDATE_DONE:
+        break;
+    case UPDATE_OVERTAKEN:
+        return STATUS_OVERTAKEN;
+    case UPDATE_FAILED:
+    default:
         return STATUS_FAILED;
     }
     if (context->json) {

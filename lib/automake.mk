@@ -46,6 +46,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/fields.h \
 	lib/found.c \
 	lib/found.h \
+	lib/generation.c \
+	lib/generation.h \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \
@@ -53,6 +55,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/leaving.h \
 	lib/live.c \
 	lib/live.h \
+	lib/lock.c \
+	lib/lock.h \
 	lib/model-check.c \
 	lib/model-internal.h \
 	lib/model-pool.c \

@@ -13,6 +13,9 @@
 
 #include "lib/layout.h"
 
+/* How often a bridge that changes while it is read is read again. */
+#define READ_TRIES 5
+
 /* A piece of a record, as one flow carries it. */
 struct chunk {
     uint16_t id;                /* Of the pool; 0 for settings. */
@@ -167,7 +170,9 @@ read_flows(struct session *session, struct reader *r, uint8_t table,
 static void
 read_group(struct bridge *bridge, struct ofputil_group_desc *gd)
 {
-    if (group_is_ours(gd->type, &gd->props)) {
+    if (generation_read(gd, &bridge->generation)) {
+        return;
+    } else if (group_is_ours(gd->type, &gd->props)) {
         struct ofputil_group_mod gm = {
             .type = gd->type, .group_id = gd->group_id, .props = gd->props
         };
@@ -303,6 +308,20 @@ collect_assignments(struct bridge *bridge)
     }
 }
 
+static bool
+read_generation_part(struct ofpbuf *part, void *generation_)
+{
+    struct ofputil_group_desc gd;
+    int retval;
+
+    while (!(retval = ofputil_decode_group_desc_reply(&gd, part,
+                                                      OFP15_VERSION))) {
+        generation_read(&gd, generation_);
+        ofputil_uninit_group_desc(&gd);
+    }
+    return retval == EOF;
+}
+
 static void
 reader_uninit(struct reader *r)
 {
@@ -312,17 +331,25 @@ reader_uninit(struct reader *r)
     free(r->chunks);
 }
 
-struct bridge *
-bridge_read(struct session *session, struct diags *diags)
+/* Reads the bridge once, and before anything else its generation. */
+static struct bridge *
+read_once(struct session *session, struct generation *before,
+          struct diags *diags)
 {
     struct bridge *bridge = lb_xcalloc(1, sizeof *bridge);
     struct reader r = { .bridge = bridge };
     bool ok;
 
+    memset(before, 0, sizeof *before);
     ofstate_init(&bridge->installed);
     ofstate_init(&bridge->residents);
     ports_init(&bridge->ports);
-    ok = (read_flows(session, &r, OFPTT_ALL, COOKIE_MAGIC, COOKIE_MASK, diags)
+    ok = (session_multipart(
+              session, ofputil_encode_group_desc_request(OFP15_VERSION,
+                                                         GROUP_GENERATION),
+              read_generation_part, before, diags)
+          && read_flows(session, &r, OFPTT_ALL, COOKIE_MAGIC, COOKIE_MASK,
+                        diags)
           && session_multipart(
               session, ofputil_encode_group_desc_request(OFP15_VERSION,
                                                          OFPG_ALL),
@@ -341,6 +368,26 @@ bridge_read(struct session *session, struct diags *diags)
     }
     collect_assignments(bridge);
     return bridge;
+}
+
+/* The switch gives all flows as of one moment, and all groups, generation
+ * included, as of a later one.  Where the generation before the flows is that
+ * among the groups, nothing of lbgen's changed between. */
+struct bridge *
+bridge_read(struct session *session, struct diags *diags)
+{
+    for (int i = 0; i < READ_TRIES; i++) {
+        struct generation before;
+        struct bridge *bridge = read_once(session, &before, diags);
+
+        if (!bridge || generation_equal(&before, &bridge->generation)) {
+            return bridge;
+        }
+        bridge_destroy(bridge);
+    }
+    diag_error(diags, NULL, "bridge \"%s\" changes faster than it can be "
+               "read; see what else is running lbgen", session_bridge(session));
+    return NULL;
 }
 
 void

@@ -15,6 +15,7 @@
 
 #include "lib/assign.h"
 #include "lib/diag.h"
+#include "lib/generation.h"
 #include "lib/model.h"
 #include "lib/ofstate.h"
 #include "lib/ports.h"
@@ -25,6 +26,7 @@
 struct bridge {
     struct ofstate installed;   /* Without those below. */
     struct ofstate residents;   /* Flows of lib/resident.h. */
+    struct generation generation;   /* Not in 'installed' either. */
     size_t n_learned;           /* Number of those. */
     struct ports ports;
 
@@ -40,7 +42,8 @@ struct bridge {
     struct assignments assignments; /* Of 'records', borrowed from them. */
 };
 
-/* Reads the bridge.  Returns NULL after queueing an error.  A damaged record is a
+/* Reads the bridge, all of it as of one moment.  Returns NULL after queueing an
+ * error.  A damaged record is a
  * warning: that pool counts as not installed, and apply mends it. */
 struct bridge *bridge_read(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);

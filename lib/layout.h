@@ -123,8 +123,10 @@ cookie_member(uint64_t cookie)
  * selection_method_param, which only seeds the hash. */
 #define GROUP_MAGIC UINT32_C(0x6c626762)
 
-/* Pool id 1 to 65535 to group id. */
+/* Pool id 1 to 65535 to group id.  That of pool 0, which there is none, is for
+ * lib/generation.h. */
 #define GROUP_ID_BASE UINT32_C(0x6c620000)
+#define GROUP_GENERATION GROUP_ID_BASE
 
 /* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
  * tells the entry table that lbgen has already had this packet. */

@@ -63,9 +63,8 @@ is_vconn_name(const char *bridge)
     return strchr(bridge, ':') != NULL;
 }
 
-/* The vconn name for 'bridge'.  The caller frees it. */
-static char *
-vconn_name(const char *bridge)
+char *
+session_vconn_name(const char *bridge)
 {
     if (is_vconn_name(bridge)) {
         return lb_xstrdup(bridge);
@@ -78,7 +77,7 @@ vconn_name(const char *bridge)
 bool
 session_split_local(const char *target, char **directory, char **bridge)
 {
-    char *name = vconn_name(target);
+    char *name = session_vconn_name(target);
     char *base = strrchr(name, '/');
     size_t length = base ? strlen(base) : 0;
     bool local = (!strncmp(name, "unix:/", 6) && length > 6
@@ -232,7 +231,7 @@ configure_ssl(const struct session_options *options, struct diags *diags)
 struct vconn *
 session_connect(const struct session_options *options, struct diags *diags)
 {
-    char *name = vconn_name(options->bridge);
+    char *name = session_vconn_name(options->bridge);
     struct vconn *vconn = NULL;
     int peer_version = 0;
     int error = 0;

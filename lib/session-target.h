@@ -19,6 +19,10 @@ struct vconn *session_connect(const struct session_options *, struct diags *);
 /* As session_find_local(), for what the user calls a bridge. */
 bool session_split_local(const char *target, char **directory, char **bridge);
 
+/* What vconns call the bridge that the user calls 'bridge'.  The caller frees
+ * it. */
+char *session_vconn_name(const char *bridge);
+
 /* Milliseconds of a clock that only goes forward. */
 long long int session_now(void);
 

@@ -25,6 +25,7 @@ struct session {
     struct vconn *vconn;
     char *bridge;
     int timeout;                /* Seconds. */
+    int lock;                   /* From lock_take(), or -1. */
     uint32_t next_xid;          /* Host byte order. */
     struct ovs_list inbox;      /* Messages that came while sending. */
 };
@@ -171,6 +172,24 @@ report_lost(const struct session *s, const char *doing, int error,
     }
 }
 
+/* Locks the bridge if 'options' say so.  False if somebody else has it. */
+static bool
+lock_bridge(struct session *s, const struct session_options *options,
+            struct diags *diags)
+{
+    enum lock_result result = LOCK_IMPOSSIBLE;
+
+    s->lock = -1;
+    if (options->lock) {
+        char *vconn = session_vconn_name(options->bridge);
+
+        result = lock_take(options->bridge, vconn, options->lock, &s->lock,
+                           diags);
+        free(vconn);
+    }
+    return result != LOCK_BUSY;
+}
+
 struct session *
 session_open(const struct session_options *options, struct diags *diags)
 {
@@ -180,7 +199,9 @@ session_open(const struct session_options *options, struct diags *diags)
     s->timeout = options->timeout;
     s->next_xid = 1;
     ovs_list_init(&s->inbox);
-    s->vconn = session_connect(options, diags);
+    if (lock_bridge(s, options, diags)) {
+        s->vconn = session_connect(options, diags);
+    }
     if (!s->vconn) {
         session_close(s);
         return NULL;
@@ -194,6 +215,9 @@ session_close(struct session *s)
     if (s) {
         ofpbuf_list_delete(&s->inbox);
         vconn_close(s->vconn);
+        if (s->lock >= 0) {
+            close(s->lock);
+        }
         free(s->bridge);
         free(s);
     }

@@ -21,6 +21,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "lib/diag.h"
+#include "lib/lock.h"
 
 /* How to reach a bridge. */
 struct session_options {
@@ -29,6 +30,7 @@ struct session_options {
     const char *private_key;    /* For "ssl:": PEM files, NULL if not given. */
     const char *certificate;
     const char *ca_cert;
+    const struct lock_options *lock;    /* NULL: changes nothing. */
 };
 
 struct session;
@@ -37,7 +39,8 @@ struct session;
  * own unless 'verbose' is above 0. */
 void session_init(int verbose);
 
-/* Connects.  Returns NULL after queueing an error. */
+/* Connects, and locks the bridge first if the options say so, until the session
+ * is closed (lib/lock.h).  Returns NULL after queueing an error. */
 struct session *session_open(const struct session_options *, struct diags *);
 void session_close(struct session *);
 

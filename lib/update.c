@@ -118,6 +118,10 @@ check_foreign_groups(const struct update *update, const char *bridge,
                        "is not lbgen's, and this pool needs that id",
                        bridge, id);
             ok = false;
+        } else if (id == GROUP_GENERATION) {
+            diag_error(diags, NULL, "bridge \"%s\" has a group %u that is not "
+                       "lbgen's, and lbgen needs that id", bridge, id);
+            ok = false;
         }
     }
     return ok;
@@ -145,6 +149,7 @@ update_prepare(struct session *session, const struct bridge *bridge,
                      &update->changes);
         residents_prepare(session, bridge, model, &update->assignments,
                           &update->residents, &update->changes, diags);
+        generation_compute(&update->desired, &update->generation);
         if (check_foreign_groups(update, name, diags)
             && check_foreign_flows(session, update, &model->settings,
                                    diags)) {
@@ -166,10 +171,11 @@ update_uninit(struct update *update)
 }
 
 /* Queues the error for a bundle that the switch refused with 'error', because of
- * change number 'index' unless that is SIZE_MAX. */
+ * number 'index' of 'changes' unless that is SIZE_MAX. */
 static void
-report_refusal(const struct update *update, const char *bridge, size_t index,
-               int error, struct diags *diags)
+report_refusal(const struct update *update, const struct changes *changes,
+               const char *bridge, size_t index, int error,
+               struct diags *diags)
 {
     const struct change *change;
     struct ds s = DS_EMPTY_INITIALIZER;
@@ -179,7 +185,7 @@ report_refusal(const struct update *update, const char *bridge, size_t index,
                    "unchanged: %s", bridge, ofperr_get_name(error));
         return;
     }
-    change = &update->changes.changes[index];
+    change = &changes->changes[index];
     if (change->new_flow || change->old_flow) {
         oftext_flow(change->new_flow ? change->new_flow : change->old_flow,
                     &update->bridge->ports, &s);
@@ -195,61 +201,128 @@ report_refusal(const struct update *update, const char *bridge, size_t index,
     ds_destroy(&s);
 }
 
-static bool
+/* Sends 'changes' as one bundle that takes the bridge from generation 'old' to
+ * that of 'update'. */
+static enum update_result
 send_changes(struct session *session, const struct update *update,
+             const struct changes *changes, const struct generation *old,
              struct diags *diags)
 {
-    const struct changes *changes = &update->changes;
-    struct ofpbuf **messages = lb_xcalloc(changes->n, sizeof *messages);
+    struct ofpbuf **messages = lb_xcalloc(GENERATION_MAX_MESSAGES + changes->n,
+                                          sizeof *messages);
+    size_t n_guards = generation_messages(old, &update->generation, messages);
+    size_t n = n_guards + changes->n;
     enum bundle_result result;
+    bool overtaken = false;
     size_t refused;
     int error;
 
     for (size_t i = 0; i < changes->n; i++) {
-        messages[i] = change_message(&changes->changes[i]);
+        messages[n_guards + i] = change_message(&changes->changes[i]);
     }
-    result = session_bundle(session, messages, changes->n, &refused, &error,
-                            diags);
+    result = session_bundle(session, messages, n, &refused, &error, diags);
     if (result == BUNDLE_REFUSED) {
-        report_refusal(update, session_bridge(session), refused, error, diags);
+        overtaken = refused < n_guards && generation_is_conflict(error);
+        if (!overtaken) {
+            report_refusal(update, changes, session_bridge(session),
+                           (refused < n_guards || refused == SIZE_MAX
+                            ? SIZE_MAX : refused - n_guards), error, diags);
+        }
     }
-    for (size_t i = 0; i < changes->n; i++) {
+    for (size_t i = 0; i < n; i++) {
         ofpbuf_delete(messages[i]);
     }
     free(messages);
-    return result == BUNDLE_COMMITTED;
+    return (result == BUNDLE_COMMITTED ? UPDATE_DONE
+            : overtaken ? UPDATE_OVERTAKEN : UPDATE_FAILED);
 }
 
-bool
-update_commit(struct session *session, struct update *update,
-              struct diags *diags)
+/* Reads the bridge and fills in '*left' with what is missing, to be freed with
+ * the bridge.  Nothing is if another lbgen has been there in the meantime: that
+ * one changed what we had done.  Returns NULL after queueing an error. */
+static struct bridge *
+read_back(struct session *session, const struct update *update,
+          struct changes *left, struct diags *diags)
 {
-    struct changes left;
-    struct bridge *after;
-    size_t n_left;
+    struct bridge *after = bridge_read(session, diags);
 
-    if (!update->changes.n) {
-        return true;
+    memset(left, 0, sizeof *left);
+    if (after && generation_equal(&update->generation, &after->generation)) {
+        diff_compute(&update->desired, &after->installed, left);
+    } else if (after) {
+        diag_warning(diags, NULL, "bridge \"%s\" took the changes, and was "
+                     "then changed again by %s", session_bridge(session),
+                     generation_who(&after->generation));
     }
-    if (!send_changes(session, update, diags)
-        || !conntrack_cut(session, update->removal.zone,
-                          update->removal.targets, update->removal.n_targets,
-                          &update->cut, diags)) {
-        return false;
+    return after;
+}
+
+/* Sends once more what something else undid. */
+static enum update_result
+mend(struct session *session, const struct update *update,
+     const struct changes *left, struct diags *diags)
+{
+    enum update_result result = send_changes(session, update, left,
+                                             &update->generation, diags);
+
+    if (result == UPDATE_DONE) {
+        diag_warning(diags, NULL, "something else changed %zu flows or groups "
+                     "of lbgen's on bridge \"%s\" at the same time; they are "
+                     "mended", left->n, session_bridge(session));
+    } else if (result == UPDATE_OVERTAKEN) {
+        /* We were done before that other one began. */
+        result = UPDATE_DONE;
     }
-    after = bridge_read(session, diags);
+    return result;
+}
+
+/* Checks that the bridge took all changes, and mends it if 'may_mend'. */
+static enum update_result
+check_back(struct session *session, const struct update *update,
+           bool may_mend, struct diags *diags)
+{
+    enum update_result result = UPDATE_DONE;
+    struct changes left;
+    struct bridge *after = read_back(session, update, &left, diags);
+
     if (!after) {
-        return false;
+        return UPDATE_FAILED;
     }
-    diff_compute(&update->desired, &after->installed, &left);
-    n_left = left.n;
-    changes_uninit(&left);
-    bridge_destroy(after);
-    if (n_left) {
+    if (left.n && may_mend) {
+        result = mend(session, update, &left, diags);
+        if (result == UPDATE_DONE) {
+            result = check_back(session, update, false, diags);
+        }
+    } else if (left.n) {
         diag_error(diags, NULL, "bridge \"%s\" took the changes but is not as "
                    "it should be: %zu flows or groups differ; something else "
                    "may be changing them (see lbgen diff)",
-                   session_bridge(session), n_left);
+                   session_bridge(session), left.n);
+        result = UPDATE_FAILED;
     }
-    return !n_left;
+    changes_uninit(&left);
+    bridge_destroy(after);
+    return result;
+}
+
+enum update_result
+update_commit(struct session *session, struct update *update,
+              struct diags *diags)
+{
+    enum update_result result;
+
+    if (!update->changes.n && (update->generation.exists
+                               || !update->bridge->generation.exists)) {
+        return UPDATE_DONE;
+    }
+    result = send_changes(session, update, &update->changes,
+                          &update->bridge->generation, diags);
+    if (result == UPDATE_DONE
+        && !conntrack_cut(session, update->removal.zone,
+                          update->removal.targets, update->removal.n_targets,
+                          &update->cut, diags)) {
+        result = UPDATE_FAILED;
+    }
+    return (result == UPDATE_DONE
+            ? check_back(session, update, true, diags) : result);
 }

@@ -22,6 +22,7 @@ struct update {
     struct assignments assignments; /* Desired. */
     struct ofstate desired;
     struct ofstate residents;   /* Flows to add that are no part of it. */
+    struct generation generation;   /* Desired. */
     struct changes changes;
     struct removal removal;
     struct conntrack_result cut;    /* By update_commit(). */
@@ -33,10 +34,24 @@ bool update_prepare(struct session *, const struct bridge *bridge,
                     const struct model *model, struct update *update,
                     struct diags *);
 
-/* Makes the changes in one bundle and reads them back.  Returns false after
- * queueing errors, at the line of the file that is to blame where there is one.
- * The bridge is then unchanged, unless the error says otherwise. */
-bool update_commit(struct session *, struct update *, struct diags *);
+enum update_result {
+    UPDATE_DONE,
+    UPDATE_OVERTAKEN,           /* Somebody else changed the bridge. */
+    UPDATE_FAILED
+};
+
+/* Makes the changes in one bundle and reads them back.
+ *
+ * UPDATE_OVERTAKEN means that another lbgen changed the bridge since it was
+ * read: nothing was done, and the update is to be made anew from what is there
+ * now.  What others than lbgen undo while this is under way is mended once, with
+ * a warning.
+ *
+ * UPDATE_FAILED queues errors, at the line of the file that is to blame where
+ * there is one.  The bridge is then unchanged, unless the error says
+ * otherwise. */
+enum update_result update_commit(struct session *, struct update *,
+                                 struct diags *);
 void update_uninit(struct update *);
 
 #endif /* lib/update.h */

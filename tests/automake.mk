@@ -59,6 +59,7 @@ EXTRA_DIST += \
 	tests/test_guard.py \
 	tests/test_explain.py \
 	tests/test_lab.py \
+	tests/test_locking.py \
 	tests/test_living_with_others.py \
 	tests/test_moves.py \
 	tests/test_override.py \

@@ -4,11 +4,11 @@
 import re
 from collections import Counter
 
-from lab import wait_for
+from lab import GENERATION, wait_for
 
 
 def snapshot(lab, bridge="br0"):
-    """All flows and groups of the bridge as a set of lines, in the words of
+    """All flows and groups of the bridge, but for the generation, as a set of lines, in the words of
     lbgen's own reports: "flow cookie=...", "group group_id=..."."""
     lines = set()
     dump = lab.ofctl("--no-stats", "--names", "dump-flows", bridge)
@@ -22,7 +22,7 @@ def snapshot(lab, bridge="br0"):
             lines.add(f"flow {line}")
     dump = lab.ofctl("--names", "dump-groups", bridge)
     for line in dump.split("\n"):
-        if "group_id=" in line:
+        if "group_id=" in line and GENERATION not in line:
             lines.add(f"group {line.strip()}")
     return lines
 

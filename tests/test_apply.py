@@ -182,6 +182,8 @@ def test_diff_is_what_apply_does(lab):
 
         assert done.pop("applied") is True and not diff.pop("applied")
         assert done.pop("in_sync") is True and not diff.pop("in_sync")
+        assert done.pop("connections_cut") == 0
+        assert diff.pop("connections_cut") is None
         assert done == diff, name
         for side, state, other in (("old", before, after),
                                    ("new", after, before)):

@@ -30,6 +30,7 @@ tests_fuzz_model_SOURCES = tests/fuzz/fuzz-model.c
 endif
 
 EXTRA_DIST += \
+	tests/bench.py \
 	tests/conftest.py \
 	tests/demo.py \
 	tests/errors \
@@ -46,6 +47,7 @@ EXTRA_DIST += \
 	tests/slot_model.py \
 	tests/test_apply.py \
 	tests/test_arp.py \
+	tests/test_bench.py \
 	tests/test_busy.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
@@ -53,6 +55,7 @@ EXTRA_DIST += \
 	tests/test_demo.py \
 	tests/test_discovery.py \
 	tests/test_docs.py \
+	tests/test_errors_switch.py \
 	tests/test_examples.py \
 	tests/test_export.py \
 	tests/test_fast_path.py \
@@ -70,7 +73,8 @@ EXTRA_DIST += \
 	tests/test_sandbox.py \
 	tests/test_shares.py \
 	tests/test_slots.py \
-	tests/test_states_basic.py
+	tests/test_states_basic.py \
+	tests/test_valgrind.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
 # LBGEN_CHECK says which: in the environment, or else as configured.
@@ -80,3 +84,10 @@ check-local: lbgen/lbgen tests/lbtest tests/traffic
 	SRCDIR='$(abs_top_srcdir)' \
 	LBGEN_CHECK="$${LBGEN_CHECK:-$(DEFAULT_CHECK)}" \
 	$(srcdir)/tests/run $(CHECK_ARGS)
+
+# Speed and size.  BENCH_ARGS are numbers of pools.
+bench: lbgen/lbgen
+	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
+	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
+	    '$(abs_top_srcdir)/tests/bench.py' $(BENCH_ARGS)
+.PHONY: bench

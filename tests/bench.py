@@ -39,8 +39,9 @@ def write_pools(lab, n, weight=1):
 
 
 def run_once(lab, args, status):
-    """Runs lbgen.  Returns seconds and MiB.  The latter cannot be less than
-    what this program has itself, which its children start out as."""
+    """Runs lbgen.  Returns seconds, seconds of its own processor time, and
+    MiB.  The latter cannot be less than what this program has itself, which
+    its children start out as."""
     command = lab._nsenter(lab.netns) + [lab.lbgen_path(), *args]
     begin = time.monotonic()
     process = subprocess.Popen(command, env=lab.env, stdin=subprocess.DEVNULL,
@@ -49,31 +50,33 @@ def run_once(lab, args, status):
     seconds = time.monotonic() - begin
     process.returncode = os.waitstatus_to_exitcode(result)
     assert process.returncode == status, f"lbgen {' '.join(args)}"
-    return seconds, usage.ru_maxrss / 1024
+    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def measure(n):
-    """Returns a mapping from what was done to seconds, and "memory"."""
-    results, memory = {}, []
+def measure(n, repeat=REPEAT):
+    """Returns two mappings from what was done to seconds, the first also with
+    "memory", the second of lbgen's own processor time."""
+    results, processor, memory = {}, {}, []
 
     def run(name, *args, status=0, repeat=1):
         runs = [run_once(lab, args, status) for _ in range(repeat)]
-        results[name] = statistics.median(seconds for seconds, _ in runs)
-        memory.extend(mib for _, mib in runs)
+        results[name] = statistics.median(run[0] for run in runs)
+        processor[name] = statistics.median(run[1] for run in runs)
+        memory.extend(run[2] for run in runs)
 
     with Lab(servers=N_SERVERS, clients=0) as lab:
         path, other = write_pools(lab, n), write_pools(lab, n, weight=50)
-        run("check", "check", path, repeat=REPEAT)
-        run("export", "export", path, repeat=REPEAT)
-        run("diff, all new", "diff", path, status=2, repeat=REPEAT)
+        run("check", "check", path, repeat=repeat)
+        run("export", "export", path, repeat=repeat)
+        run("diff, all new", "diff", path, status=2, repeat=repeat)
         run("first apply", "apply", path)
-        run("apply, nothing to do", "apply", path, repeat=REPEAT)
+        run("apply, nothing to do", "apply", path, repeat=repeat)
         run("apply, one weight", "apply", other)
-        run("status", "status", "-b", "br0", repeat=REPEAT)
+        run("status", "status", "-b", "br0", repeat=repeat)
         run("delete one pool", "delete", "--pool", "pool0", "-b", "br0")
         run("delete all", "delete", "--all", "-b", "br0")
     results["memory"] = max(memory)
-    return results
+    return results, processor
 
 
 def print_table(results):
@@ -92,7 +95,7 @@ def print_table(results):
 
 
 def main(args):
-    results = {n: measure(n) for n in map(int, args or (1, 10, 100, 1000))}
+    results = {n: measure(n)[0] for n in map(int, args or (1, 10, 100, 1000))}
     print_table(results)
     print(json.dumps(results))
 

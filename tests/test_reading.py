@@ -344,7 +344,7 @@ FULL = """
 bridge: br0
 entry_table: 7
 table_base: 100
-priority: 1
+priority: 2
 zone: 65535
 fallback: normal
 x-server: &server {name: s1, ip: 10.0.0.1, mac: "02:00:00:00:00:0A",
@@ -377,14 +377,14 @@ def test_defaults():
         '"fallback":"none"}\n'
         '{"name":"web","vip":"10.0.0.100","vip_mac":"02:6c:0a:00:00:64",'
         '"protocol":"tcp","port":80,"policy":"wrr","connections":"tracked",'
-        '"slots":256,"servers":[{"name":"s1","ip":"10.0.0.1","port":80,'
+        '"on_removal":"cut","slots":256,"servers":[{"name":"s1","ip":"10.0.0.1","port":80,'
         '"weight":1,"state":"ready"}]}\n')
 
 
 def test_everything():
     out = lbtest("model-write", "-", text=FULL.encode()).splitlines()
     assert json.loads(out[0]) == {
-        "entry_table": 7, "table_base": 100, "priority": 1, "zone": 65535,
+        "entry_table": 7, "table_base": 100, "priority": 2, "zone": 65535,
         "fallback": "normal"}
     server = {"name": "s1", "ip": "10.0.0.1", "mac": "02:00:00:00:00:0a",
               "interface": "s1-o", "port": 8080, "weight": 0,
@@ -461,6 +461,14 @@ def random_model(rng):
                 result[key] = rng.choice(choices)
         if result.get("policy") == "sticky" and rng.random() < .5:
             result["sticky"] = {"prefix": rng.randrange(1, 33)}
+        if result.get("connections") == "stateless":
+            if rng.random() < .5:
+                result["guard"] = rng.choice([True, False])
+        else:
+            if rng.random() < .5:
+                result["on_removal"] = rng.choice(["cut", "keep"])
+            if result.get("policy") == "sticky" and rng.random() < .5:
+                result["drain_timeout"] = rng.randrange(1, 65536)
         return result
 
     return {"pools": [pool(i) for i in range(rng.randrange(1, 9))]}
@@ -474,6 +482,8 @@ def with_defaults(pool):
               "slots": 256, **pool}
     if result["policy"] == "sticky":
         result.setdefault("sticky", {"prefix": 32})
+    if result["connections"] == "tracked":
+        result.setdefault("on_removal", "cut")
     result["servers"] = [
         {"port": pool["port"], "weight": 1, "state": "ready", **server}
         for server in pool["servers"]]
@@ -519,7 +529,7 @@ def test_random_models(seed):
     "- {name: b, vip: 10.0.0.9, port: 81, connections: stateless,"
     " servers: [{name: s, ip: 10.0.0.1}]}\n"
     "- {name: c, vip: 10.0.0.9, port: 80, protocol: udp,"
-    " connections: stateless, servers: [{name: s, ip: 10.0.0.1}]}\n",
+    " connections: stateless, guard: false, servers: [{name: s, ip: 10.0.0.1}]}\n",
     # Weights that 256 slots divide well enough.
     "pools:\n"
     "- {name: a, vip: 10.0.0.9, port: 80, servers: ["

@@ -111,11 +111,16 @@ act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
 {
     struct ofpact_learn *learn = learn_begin(acts, table, cookie);
 
+    /* ovs-vswitchd 3.1 aborts if the flow with this action and one that it
+     * made time out at the same moment, and the one is to take the other with
+     * it. */
+    learn->flags = 0;
     learn->hard_timeout = hard_timeout;
     learn->limit = limit;
     learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_ARP, MFF_ETH_TYPE, 16);
     learn_match(acts, MFF_ARP_SPA, MFF_ARP_SPA, 32);
     learn_match(acts, MFF_ARP_SHA, MFF_ARP_SHA, 48);
+    learn_match(acts, MFF_ARP_THA, MFF_ARP_THA, 48);
     learn_match(acts, MFF_IN_PORT, MFF_IN_PORT, 16);
     learn_finish(acts);
 }

@@ -61,8 +61,8 @@ void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t idle_timeout);
 
 /* learn(): in 'table', for 'hard_timeout' seconds, note who has sent this ARP
- * packet: its sender's addresses and the port it came in by, as a match without
- * actions.  At most 'limit' flows; they go when the flow with this action does. */
+ * packet, to which MAC, and the port it came in by, as a match without actions.
+ * At most 'limit' flows, which do not go when the flow with this action does. */
 void act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t hard_timeout, uint32_t limit);
 

@@ -29,8 +29,8 @@
 /* The shortest frame that Ethernet allows, without its checksum. */
 #define FRAME_SIZE 60
 
-/* Answers that are noted for each question.  More than one is a mistake that is
- * reported; no host shall be able to fill the switch with flows. */
+/* Answers that are noted for each question.  More than one is a mistake that
+ * is reported; no host shall be able to fill the switch with flows. */
 #define ANSWERS_PER_QUESTION 8
 
 /* Messages that are sent at once.  All hosts hear all questions, and a host's
@@ -132,7 +132,7 @@ catch_message(const struct probe *probe, uint32_t limit)
     return message;
 }
 
-/* The message that deletes that flow and all that was learned by it. */
+/* The message that deletes that flow and all answers: they share a cookie. */
 static struct ofpbuf *
 delete_message(const struct probe *probe)
 {
@@ -178,7 +178,8 @@ send_messages(struct probe *probe, struct ofpbuf **messages, size_t n,
     return !probe->broken;
 }
 
-/* Sends 'first', unless it is NULL, and the questions that are not answered. */
+/* Sends 'first', unless it is NULL, and the questions that are not
+ * answered. */
 static bool
 send_questions(struct probe *probe, struct ofpbuf *first,
                const struct question *questions, size_t n,

@@ -6,20 +6,23 @@
  * ======================================
  *
  * Questions are ARP requests that the switch sends by packet-out.  For the
- * answers there is one flow with a learn() action, which notes the address, MAC
- * and port of whoever answers in flows of a table of lbgen's own; these are read
- * like any others.  So no controller is needed, and nothing has to be there for
- * an answer at the moment that it comes.
+ * answers there is one flow with a learn() action, which notes the address,
+ * MAC and port of whoever answers in flows of a table of lbgen's own; these
+ * are read like any others.  So no controller is needed, and nothing has to be
+ * there for an answer at the moment that it comes.
  *
  * The requests are probes of RFC 5227: with sender address 0.0.0.0 they change
  * nobody's ARP cache, so that looking at a bridge does not take a VIP from
- * whoever has it now, and routers that answer for others (proxy ARP) keep quiet.
- * They come from a MAC that is made up anew for each probe.  Only answers to that
- * MAC are taken, so two lbgen do not meet, flows that the datapath has cached do
- * not match the answers, and no switch on the way sees a known MAC move.
+ * whoever has it now, and routers that answer for others (proxy ARP) keep
+ * quiet.  They come from a MAC that is made up anew for each probe.  Only
+ * answers to that MAC are taken, so two lbgen do not meet, late answers to an
+ * earlier probe are not taken for new, and no switch on the way sees a known
+ * MAC move.
  *
- * Everything goes with probe_stop(), and by itself PROBE_LIFETIME seconds after
- * probe_start() if lbgen does not live to call that. */
+ * Everything goes with probe_stop().  If lbgen does not live to call that, the
+ * one flow goes by itself after PROBE_LIFETIME seconds, and each answer as long
+ * after it came.  (So does, now and then, an answer that came twice: with the
+ * second one, the datapath may note it again after probe_stop().) */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -71,7 +74,8 @@ bool probe_start(struct probe *, struct session *, uint8_t table_base,
 bool probe_repeat(struct probe *, const struct question *questions, size_t n,
                   struct diags *);
 
-/* Updates the answers, none of them twice, all from MACs that hosts can have. */
+/* Updates the answers, none of them twice, all from MACs that hosts can
+ * have. */
 bool probe_read(struct probe *, struct diags *);
 
 /* Takes off the switch what the probe has put there. */

@@ -9,18 +9,19 @@
 
 #include "lib/discover-probe.h"
 #include "lib/found.h"
-#include "lib/session-target.h"
 
 /* When a server that has not answered is asked again, in milliseconds from the
  * start.  The first time is soon: until the datapath has heard of the flow for
  * answers, a cached flow may take an answer away. */
-static const int ask_again[] = { 40, 200, 600 };
+static const int ask_again[] = { 100, 250, 600 };
 
-/* Milliseconds between looks for answers: doubles from the first to the last. */
+/* Milliseconds between looks for answers: doubles from the first to the
+ * last. */
 #define PAUSE_MIN 1
 #define PAUSE_MAX 25
 
-/* How long others that claim an address are waited for after the last answer. */
+/* How long others that claim an address are waited for after the last
+ * answer. */
 #define GRACE 20
 
 /* A server to be found.  Pools may share it: then it is asked for once. */
@@ -76,8 +77,8 @@ compare_wanted(const void *a_, const void *b_)
     return cmp ? cmp : a->question < b->question ? -1 : 1;
 }
 
-/* Makes one question for each address.  A server is asked at the interface that
- * the file gives, be it in another pool.  False after queueing errors. */
+/* Makes one question for each address.  A server is asked at the interface
+ * that the file gives, be it in another pool.  False after queueing errors. */
 static bool
 make_questions(struct discovery *d)
 {
@@ -106,6 +107,16 @@ make_questions(struct discovery *d)
         d->wanted[i].question = q - d->questions;
     }
     return ok;
+}
+
+/* Milliseconds of a clock that only goes forward. */
+static long long int
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 static void
@@ -158,11 +169,12 @@ mark_answered(struct discovery *d, const struct probe *probe)
     return all;
 }
 
-/* Reads answers until there is one to each question or patience has run out. */
+/* Reads answers until there is one to each question or patience has run
+ * out. */
 static bool
 await_answers(struct discovery *d, struct probe *probe)
 {
-    long long int start = session_now();
+    long long int start = now_ms();
     size_t n_asked = 0;
     int pause = PAUSE_MIN;
 
@@ -174,7 +186,7 @@ await_answers(struct discovery *d, struct probe *probe)
         if (!probe_read(probe, d->diags)) {
             return false;
         }
-        elapsed = session_now() - start;
+        elapsed = now_ms() - start;
         if (mark_answered(d, probe)) {
             pause_ms(GRACE);
             return probe_read(probe, d->diags);
@@ -217,8 +229,8 @@ format_answer(const struct discovery *d, const struct answer *answer,
     return buf;
 }
 
-/* Queues the error for 'server', to whose question 'answer' is not what the file
- * says. */
+/* Queues the error for 'server', to whose question 'answer' is not what the
+ * file says. */
 static void
 report_contradiction(const struct discovery *d, const struct server *server,
                      const struct answer *answer)
@@ -245,8 +257,8 @@ report_conflict(const struct discovery *d, const struct server *server,
                format_answer(d, a, who_a), format_answer(d, b, who_b));
 }
 
-/* An installed server of the address of 'server' that is where the file says, as
- * far as it says anything, or NULL. */
+/* An installed server of the address of 'server' that is where the file says,
+ * as far as it says anything, or NULL. */
 static const struct server *
 find_known(const struct discovery *d, const struct server *server)
 {
@@ -270,7 +282,8 @@ find_known(const struct discovery *d, const struct server *server)
     return NULL;
 }
 
-/* There is no answer for 'server'.  Nobody expects one of a server in maint. */
+/* There is no answer for 'server'.  Nobody expects one of a server in
+ * maint. */
 static bool
 settle_silent(struct discovery *d, struct server *server)
 {

@@ -5,13 +5,15 @@
 /* Finding the servers whose "mac" or "interface" is left out
  * ==========================================================
  *
- * All of them are asked at once, each time that a file is compared with a bridge:
- * answers come within milliseconds, and a server that has moved since is noticed.
- * What the file does say, narrows down who counts: with an interface, a server is
- * only asked there; with a MAC, the answer must be the same.
+ * All of them are asked at once, each time that a file is compared with a
+ * bridge: answers come within milliseconds, and a server that has moved since
+ * is noticed.  What the file does say, narrows down who counts: with an
+ * interface, a server is only asked there; with a MAC, the answer must be the
+ * same.
  *
  * A server that does not answer stays where it was last known to be.  One that
- * was never there is an error, or, as the caller likes, missing (lib/found.h). */
+ * was never there is an error, or, as the caller likes, missing
+ * (lib/found.h). */
 
 #include <stdbool.h>
 
@@ -23,10 +25,10 @@
 /* How long a server that does not answer is waited for, in milliseconds. */
 #define DISCOVER_PATIENCE 1500
 
-/* Finds the servers of 'model' on the bridge that 'session' is connected to and
- * 'bridge' was read from, or only the server 'only' if it is not NULL.  With
- * 'allow_missing', one that does not answer is a warning.  Nothing stays on the
- * bridge.  Returns false after queueing errors. */
+/* Finds the servers of 'model' on the bridge that 'session' is connected to
+ * and 'bridge' was read from, or only the server 'only' if it is not NULL.
+ * With 'allow_missing', one that does not answer is a warning.  Nothing stays
+ * on the bridge.  Returns false after queueing errors. */
 bool discover(struct session *, const struct bridge *, struct model *,
               const struct server *only, bool allow_missing, struct diags *);
 

@@ -9,8 +9,8 @@
  * then asks through the switch, and the answer is kept beside what the file
  * says, here and in the record of the pool: the file's words stay the file's.
  *
- * A server that gave no answer is "missing".  It counts as in maint, whatever its
- * file and the operator say, until somebody asks again.
+ * A server that gave no answer is "missing".  It counts as in maint, whatever
+ * its file and the operator say, until somebody asks again.
  *
  * Pure. */
 
@@ -37,9 +37,9 @@ void found_set_missing(struct server *);
 /* True if 'interface' can be written to a record, and so to found_set(). */
 bool found_interface_ok(const char *interface);
 
-/* Writes what was found as a JSON object, by the names of those servers of 'pool'
- * that leave out something, and reads it back; 'node' may be NULL for none.
- * False if it makes no sense. */
+/* Writes what was found as a JSON object, by the names of those servers of
+ * 'pool' that leave out something, and reads it back; 'node' may be NULL for
+ * none.  False if it makes no sense. */
 void found_write(const struct pool *pool, FILE *);
 bool found_read(const struct node *node, struct pool *pool);
 

@@ -5,6 +5,7 @@ the switch."""
 import json
 import re
 import signal
+import subprocess
 import time
 
 import pytest
@@ -13,12 +14,12 @@ from lab import assert_shares, wait_for
 
 pytestmark = pytest.mark.switch
 
-# The answers' table: table_base is 200, and its last table of 16.
+# How the cookies of all begin that a probe puts on the switch.
 PROBE_FLOW = "cookie=0x6c6267f0"
 
 
 def leave_out(pool, *keys, servers=None):
-    """Takes 'keys', by default mac and interface, out of the file's servers."""
+    """Takes 'keys', by default mac and interface, from servers of 'pool'."""
     for server in pool["servers"]:
         if servers is None or server["name"] in servers:
             for key in keys or ("mac", "interface"):
@@ -185,7 +186,7 @@ def test_behind_the_bridge_itself(make_lab):
     lab.run(lab.netns, "sh", "-ec", """
         ip address add 10.0.0.77/16 dev br0
         ip link set br0 up""")
-    pool = leave_out(lab.pool(["s1", "s3"] and {"s1": 1, "s3": 1},
+    pool = leave_out(lab.pool({"s1": 1, "s3": 1},
                               server_port=8080))
     pool["servers"].append({"name": "host", "ip": "10.0.0.77", "port": 8080})
     lab.lbgen("apply", lab.file(pool))
@@ -208,6 +209,23 @@ def test_fifty_servers(make_lab):
     print(f"50 servers: apply {first:.2f} s, diff {again:.2f} s, "
           f"with one of them silent {one_down:.2f} s")
     assert max(first, again) < 2 and one_down < 2 + again
+
+
+def test_thousands_of_servers(make_lab):
+    """More answers than a queue of any host holds."""
+    lab = make_lab(servers=2, clients=0)
+    for host, network in ("s1", "10.8.0.0/16"), ("s2", "10.9.0.0/16"):
+        lab.run(host, "ip", "route", "add", "local", network, "dev", "lo")
+    pool = {**lab.pool(), "servers": [
+        {"name": f"x{i}", "ip": f"10.{8 + i % 2}.{i // 250}.{i % 250 + 1}"}
+        for i in range(4000)]}
+    _, seconds = run_timed(lab, "apply", lab.file(pool))
+    print(f"4000 servers: apply {seconds:.2f} s")
+    names = found(lab)
+    assert {names[f"x{i}"][:2] for i in range(0, 4000, 2)} == {
+        (lab.hosts["s1"].mac, "s1-o")}
+    assert {names[f"x{i}"][:2] for i in range(1, 4000, 2)} == {
+        (lab.hosts["s2"].mac, "s2-o")}
 
 
 # Those that are not there.
@@ -426,11 +444,11 @@ def test_killed_half_way(lab):
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = [flow for flow in lab.flows() if PROBE_FLOW in flow]
-    assert len(left) == 3
+    assert len(left) == 3   # For answers, and two of them.
     assert all("hard_timeout=" in flow for flow in left), left
     begin = time.monotonic()
     lab.set_link("s3", True)
-    assert "6c6267f0" not in lab.lbgen("diff", path, check=2).stdout
+    assert PROBE_FLOW not in lab.lbgen("diff", path, check=2).stdout
     wait_for(lambda: state(lab) == before, "clean switch", 15)
     print(f"clean {time.monotonic() - begin:.1f} s after kill -9")
 
@@ -440,9 +458,12 @@ def test_several_at_once(lab):
     path = file_without(lab)
     lab.lbgen("apply", path)
     before = state(lab)
-    processes = [lab.popen(lab.netns, lab.lbgen_path(), "diff", path)
+    processes = [lab.popen(lab.netns, lab.lbgen_path(), "diff", path,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                  for _ in range(8)]
-    assert [process.wait() for process in processes] == [0] * 8
+    for process in processes:
+        assert process.communicate() == (b"", b"")
+        assert process.returncode == 0
     assert state(lab) == before
 
 
@@ -453,3 +474,26 @@ def test_export_needs_them(lab):
             'it is') in result.stderr
     assert result.stdout == ""
     lab.lbgen("check", path)
+
+
+def test_missing_server_leaves(lab):
+    """There is nothing of its connections that could be kept."""
+    lab.set_link("s3", False)
+    path = file_without(lab, on_removal="keep")
+    lab.lbgen("apply", "--allow-missing", path)
+    content = json.load(open(path))
+    del content["pools"][0]["servers"][2]
+    lab.lbgen("apply", lab.write(content))
+    assert set(found(lab)) == {"s1", "s2"}
+
+
+def test_found_server_leaves(lab):
+    """Its connections go on where it was found."""
+    serve_all(lab)
+    path = file_without(lab, on_removal="keep")
+    lab.lbgen("apply", path)
+    hold = lab.hold("c1", "10.0.0.100", 80, 60)
+    content = json.load(open(path))
+    del content["pools"][0]["servers"][2]
+    lab.lbgen("apply", lab.write(content))
+    assert hold.ping().alive == 60 and hold.ping().servers["s3"] > 0

@@ -524,9 +524,9 @@ def test_random_models(seed):
     " servers: [{name: s, ip: 10.0.0.1}]}\n",
     # Stateless pools with servers' ports of their own.
     "pools:\n"
-    "- {name: a, vip: 10.0.0.9, port: 80, connections: stateless,"
+    "- {name: a, vip: 10.0.0.9, port: 80, connections: stateless, guard: false,"
     " servers: [{name: s, ip: 10.0.0.1}]}\n"
-    "- {name: b, vip: 10.0.0.9, port: 81, connections: stateless,"
+    "- {name: b, vip: 10.0.0.9, port: 81, connections: stateless, guard: false,"
     " servers: [{name: s, ip: 10.0.0.1}]}\n"
     "- {name: c, vip: 10.0.0.9, port: 80, protocol: udp,"
     " connections: stateless, guard: false, servers: [{name: s, ip: 10.0.0.1}]}\n",

@@ -295,7 +295,7 @@ def test_connections(web, policy, connections):
 
     web.lbgen("drain", "web/s2", "-b", "br0")
     settle(web)
-    traffic = assert_traffic(web)
+    traffic = assert_traffic(web, n=300)
     assert set(traffic) == {"s1", "s3"}
     ports = [("10.0.1.1", port) for port in range(1, 5001)]
     assert {e.server for e in foretell(web, ports)} == {"s1", "s3"}
@@ -305,14 +305,14 @@ def test_connections(web, policy, connections):
 @pytest.mark.parametrize("connections", ["tracked", "stateless"])
 def test_udp(web, connections):
     apply(web, connections=connections, protocol="udp")
-    assert_traffic(web, protocol="udp")
+    assert_traffic(web, protocol="udp", n=500)
 
 
 @switch
 @pytest.mark.parametrize("slots", [16, 64])
 def test_fewer_slots(web, slots):
     apply(web, slots=slots)
-    assert_traffic(web)
+    assert_traffic(web, n=300)
     assert {e.slot for e in foretell(
         web, [("10.0.1.1", p) for p in range(1, 2000)])} == set(range(slots))
 

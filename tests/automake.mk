@@ -66,6 +66,7 @@ EXTRA_DIST += \
 	tests/test_living_with_others.py \
 	tests/test_moves.py \
 	tests/test_override.py \
+	tests/test_ovs_hash.py \
 	tests/test_policies.py \
 	tests/test_reading.py \
 	tests/test_removal.py \

@@ -111,8 +111,9 @@ collect_rows(const struct command_context *context,
     }
     traffic_free(traffic, bridge);
     if (context->server && !v->n_rows) {
-        diag_error(context->diags, NULL, "bridge \"%s\" has no server \"%s\"%s%s",
-                   v->bridge, context->server, pool ? " in pool " : "",
+        diag_error(context->diags, NULL,
+                   "bridge \"%s\" has no server \"%s\"%s%s", v->bridge,
+                   context->server, pool ? " in pool " : "",
                    pool ? pool : "");
         return false;
     }

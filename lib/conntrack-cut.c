@@ -20,11 +20,11 @@
 /* How connections are cut
  * =======================
  *
- * A flush that names client, VIP and ports takes out the one connection that has
- * them.  One that leaves out the client has the switch look at all connections,
- * and it misses some: the userspace datapath walks through a hash table that
- * shrinks as it takes them out, and a third to a half of those that it should
- * take out is left after each pass.
+ * A flush that names client, VIP and ports takes out the one connection that
+ * has them.  One that leaves out the client has the switch look at all
+ * connections, and it misses some: the userspace datapath walks through a hash
+ * table that shrinks as it takes them out, and a third to a half of those that
+ * it should take out is left after each pass.
  *
  * So where connections can be seen, each is cut by its own name, and then they
  * are looked at again.  Where they cannot be seen, the pass without client is
@@ -34,14 +34,15 @@
  * none. */
 #define MAX_ROUNDS 5
 
-/* Passes of a flush without client.  Each leaves half of the connections or less,
- * and 2^20 is a million. */
+/* Passes of a flush without client.  Each leaves half of the connections or
+ * less, and 2^20 is a million. */
 #define BLIND_PASSES 20
 
-/* Flows that the datapath has cached may send new connections to the old server
- * until ovs-vswitchd has gone through all of them, which it does twice a second
- * at the least.  So there is a second look after that.  Where ovs-vswitchd cannot
- * be asked to say when it is done, it is after so many milliseconds. */
+/* Flows that the datapath has cached may send new connections to the old
+ * server until ovs-vswitchd has gone through all of them, which it does twice
+ * a second at the least.  So there is a second look after that.  Where
+ * ovs-vswitchd cannot be asked to say when it is done, it is after so many
+ * milliseconds. */
 #define BLIND_PAUSE_MS 1000
 
 /* Messages to send before waiting for the switch to have done them. */
@@ -82,8 +83,9 @@ conntrack_target_matches(const struct conntrack_target *t,
                 && ip_equal(&c->server, &t->server)));
 }
 
-/* A message that flushes what 'match' says in 'zone'.  Without a zone, or without
- * the VIP, it would flush connections of others, in the end all of the host's. */
+/* A message that flushes what 'match' says in 'zone'.  Without a zone, or
+ * without the VIP, it would flush connections of others, in the end all of the
+ * host's. */
 static struct ofpbuf *
 encode_flush(const struct ofp_ct_match *match, uint16_t zone)
 {
@@ -123,8 +125,9 @@ encode_flush_target(const struct conntrack_target *target, uint16_t zone)
     return encode_flush(&match, zone);
 }
 
-/* Waits until no flow that the datapath has cached is older than this call.  The
- * round that ovs-vswitchd is in may have begun before, so it takes two. */
+/* Waits until no flow that the datapath has cached is older than this call.
+ * The round that ovs-vswitchd is in may have begun before, so it takes
+ * two. */
 static void
 wait_for_datapath(struct conntrack *ct)
 {
@@ -138,8 +141,8 @@ wait_for_datapath(struct conntrack *ct)
     }
 }
 
-/* Lists the connections that are meant, after waiting for the datapath if 'wait'
- * is true. */
+/* Lists the connections that are meant, after waiting for the datapath if
+ * 'wait' is true. */
 static bool
 list_targets(struct session *session, uint16_t zone,
              const struct conntrack_target *targets, size_t n, bool wait,
@@ -281,8 +284,8 @@ cut_blindly(struct session *session, uint16_t zone,
     return ok;
 }
 
-/* Flushes 'found' in one way or the other.  Stores in '*done' whether there is a
- * way. */
+/* Flushes 'found' in one way or the other.  Stores in '*done' whether there is
+ * a way. */
 static bool
 flush_somehow(struct session *session, uint16_t zone,
               const struct connection_list *found, bool *done,

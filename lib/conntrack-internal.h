@@ -14,8 +14,9 @@ struct conntrack {
     size_t n_datapaths;         /* That the switch has in all. */
 };
 
-/* Reaches for the control socket of the session's switch.  If it cannot, stores a
- * reason in '*why' for the caller to free; there is then nothing to close. */
+/* Reaches for the control socket of the session's switch.  If it cannot,
+ * stores a reason in '*why' for the caller to free; there is then nothing to
+ * close. */
 bool conntrack_open(const struct session *, struct conntrack *, char **why);
 void conntrack_close(struct conntrack *);
 
@@ -23,8 +24,8 @@ void conntrack_close(struct conntrack *);
 bool conntrack_dump(struct conntrack *, uint16_t zone,
                     struct connection_list *connections, char **why);
 
-/* Cuts the connections 'found' over the control socket, one after another.  For
- * switches that cannot do it by OpenFlow. */
+/* Cuts the connections 'found' over the control socket, one after another.
+ * For switches that cannot do it by OpenFlow. */
 bool conntrack_control_flush(const struct session *, uint16_t zone,
                              const struct connection_list *found, char **why);
 

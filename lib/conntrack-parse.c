@@ -23,8 +23,8 @@ struct span {
     size_t n;
 };
 
-/* Takes from '*rest' the next "NAME=VALUE" or "NAME", up to a comma that is not in
- * parentheses.  Parentheses around all of the value are taken off. */
+/* Takes from '*rest' the next "NAME=VALUE" or "NAME", up to a comma that is
+ * not in parentheses.  Parentheses around all of the value are taken off. */
 static bool
 next_member(struct span *rest, struct span *name, struct span *value)
 {

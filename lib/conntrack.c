@@ -11,9 +11,10 @@
 #include "lib/unixctl.h"
 #include "lib/util.h"
 
-/* Finds in what "dpif/show" prints the datapath of 'bridge'.  Datapaths begin a
- * line, "netdev@ovs-netdev: ...", and their bridges follow, "  br0:" or with a
- * tab.  The caller frees it.  Stores in '*n' how many datapaths there are. */
+/* Finds in what "dpif/show" prints the datapath of 'bridge'.  Datapaths begin
+ * a line, "netdev@ovs-netdev: ...", and their bridges follow, " br0:" or with
+ * a tab.  The caller frees it.  Stores in '*n' how many datapaths there
+ * are. */
 static char *
 find_datapath(const char *text, const char *bridge, size_t *n)
 {
@@ -95,7 +96,8 @@ conntrack_close(struct conntrack *ct)
 
 /* Adds what the lines of 'text' say. */
 static void
-parse_lines(const char *text, uint16_t zone, struct connection_list *connections)
+parse_lines(const char *text, uint16_t zone,
+            struct connection_list *connections)
 {
     while (*text) {
         struct connection c;

@@ -5,13 +5,14 @@
 /* Tracked connections: seeing them and cutting them
  * =================================================
  *
- * Connections live in a table of the switch's datapath, each in a zone.  OpenFlow
- * can take some out of it but not say which there are; the control socket can,
- * where it is in reach (lib/unixctl.h).
+ * Connections live in a table of the switch's datapath, each in a zone.
+ * OpenFlow can take some out of it but not say which there are; the control
+ * socket can, where it is in reach (lib/unixctl.h).
  *
  * To cut is to forget: the next packet of the client starts a new connection,
  * which meets the group and another server.  That one knows nothing of it: its
- * RST makes a TCP client connect anew at once, and with UDP it just goes on. */
+ * RST makes a TCP client connect anew at once, and with UDP it just goes
+ * on. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,8 +43,8 @@ struct connection {
                                          * keeps none. */
 };
 
-/* The member id of the server that lbgen gave the connection to.  0 for one that
- * is not lbgen's. */
+/* The member id of the server that lbgen gave the connection to.  0 for one
+ * that is not lbgen's. */
 uint16_t connection_member(const struct connection *);
 
 /* True if nothing but a time-out is left of it. */
@@ -59,15 +60,15 @@ struct connection_list {
  * necessarily with its end.  False if it is none. */
 bool connection_parse(const char *line, struct connection *);
 
-/* Fills in '*connections' with those in 'zone', in no order.  Returns false, with
- * a reason in '*why' for the caller to free, if they cannot be seen: that takes
- * the switch's own host. */
+/* Fills in '*connections' with those in 'zone', in no order.  Returns false,
+ * with a reason in '*why' for the caller to free, if they cannot be seen: that
+ * takes the switch's own host. */
 bool connection_list_read(struct session *, uint16_t zone,
                       struct connection_list *connections, char **why);
 void connection_list_uninit(struct connection_list *);
 
-/* Which connections to cut: those to this VIP, and of them those to one server,
- * or all. */
+/* Which connections to cut: those to this VIP, and of them those to one
+ * server, or all. */
 struct conntrack_target {
     enum protocol protocol;
     struct ip vip;
@@ -96,10 +97,10 @@ struct conntrack_result {
 };
 
 /* Cuts the connections in 'zone' that any of the 'n' 'targets' means, and no
- * others.  To be
- * called when no flow sends new ones there any more.  A switch that cannot do it
- * is a warning: its old connections get no more packets then, and go after their
- * time.  Returns false after queueing an error if the session is lost. */
+ * others.  To be called when no flow sends new ones there any more.  A switch
+ * that cannot do it is a warning: its old connections get no more packets
+ * then, and go after their time.  Returns false after queueing an error if the
+ * session is lost. */
 bool conntrack_cut(struct session *, uint16_t zone,
                    const struct conntrack_target *targets, size_t n,
                    struct conntrack_result *, struct diags *);

@@ -5,9 +5,9 @@
 /* Servers that are gone from their pool while their connections go on
  * ===================================================================
  *
- * What lib/removal.h decides on, and a part of struct assignment and of records.
- * A leaving server has its MAC address and interface as if its file gave them,
- * and nothing of an operator's overrides.
+ * What lib/removal.h decides on, and a part of struct assignment and of
+ * records.  A leaving server has its MAC address and interface as if its file
+ * gave them, and nothing of an operator's overrides.
  *
  * Pure. */
 
@@ -25,8 +25,8 @@ const struct leaving *leaving_find(const struct assignment *,
                                    uint16_t member);
 void leaving_uninit(struct assignment *);
 
-/* Writes them as a JSON array and reads them back; 'node' may be NULL for none.
- * False if it makes no sense. */
+/* Writes them as a JSON array and reads them back; 'node' may be NULL for
+ * none.  False if it makes no sense. */
 void leaving_write(const struct assignment *, FILE *);
 bool leaving_read(const struct node *node, struct assignment *);
 

@@ -47,8 +47,9 @@ may_have_connections(struct plan *plan, const struct pool *pool,
         char *why = NULL;
 
         plan->looked = true;
-        plan->can_see = connection_list_read(plan->session, plan->removal->zone,
-                                         &plan->seen, &why);
+        plan->can_see = connection_list_read(plan->session,
+                                             plan->removal->zone,
+                                             &plan->seen, &why);
         free(why);
     }
     for (size_t i = 0; i < plan->seen.n; i++) {

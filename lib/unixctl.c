@@ -46,8 +46,8 @@ read_pid(const char *directory, long *pid)
     return error;
 }
 
-/* Connects 'fd' to the socket 'name' in 'directory', whose path may be longer than
- * an address of a socket: then the way goes through /proc. */
+/* Connects 'fd' to the socket 'name' in 'directory', whose path may be longer
+ * than an address of a socket: then the way goes through /proc. */
 static int
 connect_in(int fd, const char *directory, const char *name)
 {
@@ -74,8 +74,8 @@ connect_in(int fd, const char *directory, const char *name)
     return error;
 }
 
-/* A socket that waits no longer than 'timeout' seconds for its connection.  Returns
- * -1 on error. */
+/* A socket that waits no longer than 'timeout' seconds for its connection.
+ * Returns -1 on error. */
 static int
 create_socket(int timeout)
 {
@@ -165,7 +165,8 @@ send_text(const struct unixctl *u, const char *text)
     return error;
 }
 
-/* Receives one JSON value.  Returns 0 and stores it, or a positive errno value. */
+/* Receives one JSON value.  Returns 0 and stores it, or a positive errno
+ * value. */
 static int
 receive_json(const struct unixctl *u, struct json **json)
 {

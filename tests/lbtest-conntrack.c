@@ -52,8 +52,8 @@ open_session(const char *bridge, struct diags *diags)
     return session_open(&options, diags);
 }
 
-/* "control-flush BRIDGE ZONE": cuts all connections in the zone over the control
- * socket, as is done where OpenFlow cannot.  Prints their number. */
+/* "control-flush BRIDGE ZONE": cuts all connections in the zone over the
+ * control socket, as is done where OpenFlow cannot.  Prints their number. */
 int
 lbtest_control_flush(int argc, char *argv[])
 {
@@ -79,8 +79,9 @@ lbtest_control_flush(int argc, char *argv[])
     return status;
 }
 
-/* "refusal BRIDGE": sends a vendor's message that no switch knows, as one before
- * 3.1 does not know NXT_CT_FLUSH.  Prints what the switch has to say of it. */
+/* "refusal BRIDGE": sends a vendor's message that no switch knows, as one
+ * before 3.1 does not know NXT_CT_FLUSH.  Prints what the switch has to say of
+ * it. */
 int
 lbtest_refusal(int argc, char *argv[])
 {

@@ -251,7 +251,8 @@ def test_under_traffic(site):
         path = files[i % 2]
         client = lab.popen(
             "c1", os.path.join(os.path.dirname(LBTEST), "traffic"), "connect",
-            "tcp", "10.0.0.100", "80", "300", "4", "3000", str(20000 + 300 * i),
+            "tcp", "10.0.0.100", "80", "300", "4", "3000",
+            str(20000 + 300 * i),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         client.stdin.write("10.0.1.1\n\n")
         client.stdin.close()
@@ -398,9 +399,9 @@ def test_another_zone(each_site):
     site.apply(site.file())
     web = lab.hold("c1", "10.0.0.100", 80, 90)
     path = site.file(settings={"zone": 9})
-    warning = ('lbgen: warning: the change of "zone" from 27746 to 9 cuts all '
-               'tracked connections; those whose slot stays begin anew with the '
-               'same server\n')
+    warning = ('lbgen: warning: the change of "zone" from 27746 to 9 cuts '
+               'all tracked connections; those whose slot stays begin anew '
+               'with the same server\n')
     assert warning in site.apply(path, command="diff", check=2).stderr
     assert site.apply(path).stderr == warning
     assert site.tracked() == []

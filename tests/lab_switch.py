@@ -1,15 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a switch has and what it is sent, in a form that tests can compare."""
 
+import os
 import re
 from collections import Counter
 
-from lab import GENERATION, wait_for
+from lab import GENERATION, HERE, wait_for
+
+
+def cookie_kinds():
+    """What flows of lbgen are for, as lib/layout.h numbers them."""
+    top = os.environ.get("SRCDIR", os.path.dirname(HERE))
+    with open(os.path.join(top, "lib", "layout.h")) as file:
+        text = re.search(r"enum cookie_kind \{(.*?)\};", file.read(), re.S)[1]
+    kinds, value = {}, 0
+    for name, number in re.findall(r"^ +COOKIE_(\w+)(?: = (\w+))?", text,
+                                   re.M):
+        value = int(number, 0) if number else value + 1
+        kinds[name] = value
+    return kinds
 
 
 def snapshot(lab, bridge="br0"):
-    """All flows and groups of the bridge, but for the generation, as a set of lines, in the words of
-    lbgen's own reports: "flow cookie=...", "group group_id=..."."""
+    """All flows and groups of the bridge, but for the generation, as a set of
+    lines, in the words of lbgen's own reports: "flow cookie=...", "group
+    group_id=..."."""
     lines = set()
     dump = lab.ofctl("--no-stats", "--names", "dump-flows", bridge)
     for line in dump.split("\n"):

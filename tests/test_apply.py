@@ -12,12 +12,12 @@ import time
 import pytest
 
 from lab import assert_shares, wait_for
-from lab_switch import Messages, changing, plain, snapshot
+from lab_switch import Messages, changing, cookie_kinds, plain, snapshot
 
 pytestmark = pytest.mark.switch
 
 NORMAL = "flow cookie=0,table=0,priority=0 actions=NORMAL"
-SETTINGS_COOKIE = "0x6c62670e00000000"
+KINDS = cookie_kinds()
 
 
 def cookie_kind(line):
@@ -25,8 +25,6 @@ def cookie_kind(line):
     match = re.search(r"cookie=0x6c6267(\w\w)", line)
     return int(match[1], 16) if match else None
 
-
-RECORD = 13
 
 
 def durations(lab):
@@ -284,7 +282,7 @@ def test_counters_survive_a_weight(lab):
 def own_flow(lab, kind):
     """Table, priority and match of a flow of lbgen's, for ovs-ofctl."""
     for flow in lab.flows():
-        if cookie_kind(flow) == kind:
+        if cookie_kind(flow) == KINDS[kind]:
             match = re.sub(r"^cookie=\w+, ", "", flow).split(" actions=")[0]
             return match.replace(", ", ",")
     raise AssertionError(f"no flow of kind {kind}")
@@ -308,7 +306,7 @@ def delete_flow(kind):
 
 def modify_flow(lab):
     lab.ofctl("--strict", "mod-flows", "br0",
-              own_flow(lab, 9) + ",actions=drop")
+              own_flow(lab, "SERVER") + ",actions=drop")
 
 
 def add_flow(lab):
@@ -331,23 +329,23 @@ def delete_everything(lab):
 
 def flip_cookie(lab):
     """The same flow, but not with lbgen's mark."""
-    lab.ofctl("add-flow", "br0", "cookie=0x6c62670599999999,"
-              + own_flow(lab, 5) + ",actions=drop")
+    lab.ofctl("add-flow", "br0", f"cookie=0x6c6267{KINDS['FORWARD']:02x}99999999,"
+              + own_flow(lab, "FORWARD") + ",actions=drop")
 
 
 # What is done, how many differences status counts, whether the slots are
 # remembered.
 DRIFTS = {
     "bucket": (edit_bucket, 1, True),
-    "server flow": (delete_flow(9), 1, True),
-    "arp": (delete_flow(1), 1, True),
+    "server flow": (delete_flow("SERVER"), 1, True),
+    "arp": (delete_flow("ARP"), 1, True),
     "modified": (modify_flow, 1, True),
     "additional": (add_flow, 1, True),
     "cookie": (flip_cookie, 1, True),
     # With the group goes the flow that points to it.
     "group": (delete_group, 2, True),
     # Without a record all that is left is too much: group and 17 flows.
-    "record": (delete_flow(RECORD), None, False),
+    "record": (delete_flow("RECORD"), None, False),
     "all flows": (delete_all_flows, None, False),
     "everything": (delete_everything, None, False),
 }
@@ -395,7 +393,7 @@ def test_drift(module_lab, name):
 def damage_record(lab, kind, change):
     """Rewrites the text of a record."""
     for flow in lab.flows():
-        if cookie_kind(flow) == kind:
+        if cookie_kind(flow) == KINDS[kind]:
             head, note = flow.split(" actions=note:")
             text = bytes.fromhex(note.replace(".", "")).rstrip(b"\0")
             text = change(text)
@@ -419,7 +417,7 @@ def test_damaged_record(module_lab, change):
     lab.lbgen("delete", "--all", "-b", "br0")
     lab.lbgen("apply", path)
     good = snapshot(lab)
-    damage_record(lab, RECORD, change)
+    damage_record(lab, "RECORD", change)
     assert snapshot(lab) != good
     warning = ('lbgen: warning: bridge "br0": the record of a pool is '
                "damaged; apply mends it, with slots computed anew\n")
@@ -438,7 +436,7 @@ def test_damaged_settings(module_lab):
     lab.lbgen("delete", "--all", "-b", "br0")
     lab.lbgen("apply", path)
     good = snapshot(lab)
-    damage_record(lab, 14, lambda text: text[:20])
+    damage_record(lab, "SETTINGS", lambda text: text[:20])
     status = lab.lbgen("status", "-b", "br0")
     assert 'bridge "br0": the record of the settings is damaged' \
         in status.stderr
@@ -450,7 +448,7 @@ def test_damaged_settings(module_lab):
     lab.lbgen("diff", path, check=2)
     lab.lbgen("apply", path)
     assert snapshot(lab) == good
-    damage_record(lab, 14, lambda text: text[:20])
+    damage_record(lab, "SETTINGS", lambda text: text[:20])
     lab.lbgen("delete", "--all", "-b", "br0")
     assert snapshot(lab) == {NORMAL}
 
@@ -460,7 +458,7 @@ def test_newer_lbgen(module_lab):
     path = lab.pool_yaml()
     lab.lbgen("delete", "--all", "-b", "br0")
     lab.lbgen("apply", path)
-    damage_record(lab, RECORD,
+    damage_record(lab, "RECORD",
                   lambda text: re.sub(rb'"lbgen":\d+', b'"lbgen":999', text))
     before = snapshot(lab)
     for args in (("apply", path), ("diff", path), ("delete", path),
@@ -618,7 +616,7 @@ def test_clients_that_were_learned_go_with_the_last_stateless_pool(lab):
     path = lab.pool_yaml(connections="stateless")
     lab.lbgen("apply", path)
     assert lab.connect("c1", "10.0.0.100", 80, 50).failures == 0
-    assert [flow for flow in lab.flows() if cookie_kind(flow) == 10]
+    assert [flow for flow in lab.flows() if cookie_kind(flow) == KINDS["CLIENT"]]
     assert lab.lbgen("diff", path).stdout == ""
     lab.lbgen("delete", path)
     assert snapshot(lab) == {NORMAL}

@@ -71,10 +71,12 @@ EXTRA_DIST += \
 	tests/test_reading.py \
 	tests/test_removal.py \
 	tests/test_resident.py \
+	tests/test_restart.py \
 	tests/test_sandbox.py \
 	tests/test_shares.py \
 	tests/test_slots.py \
 	tests/test_states_basic.py \
+	tests/test_systemd.py \
 	tests/test_valgrind.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.

@@ -20,8 +20,8 @@
  * MAC move.
  *
  * Everything goes with probe_stop().  If lbgen does not live to call that, the
- * one flow goes by itself after PROBE_LIFETIME seconds, and each answer as long
- * after it came.  (So does, now and then, an answer that came twice: with the
+ * one flow goes by itself after PROBE_LIFETIME seconds, and each answer as
+ * long after it came.  (So does, now and then, one that came twice: with the
  * second one, the datapath may note it again after probe_stop().) */
 
 #include <stdbool.h>

@@ -8,18 +8,6 @@
 #include "lib/layout.h"
 #include "lib/util.h"
 
-/* Which server of the pool has this member id. */
-static size_t
-find_member(const struct assignment *a, uint16_t member)
-{
-    for (size_t i = 0; i < a->pool->n_servers; i++) {
-        if (a->members[i] == member) {
-            return i;
-        }
-    }
-    return SIZE_MAX;
-}
-
 static void
 add_flow(struct traffic *t, const struct of_flow *flow)
 {
@@ -86,7 +74,7 @@ traffic_collect(const struct bridge *bridge)
     }
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
         size_t i = index[cookie_pool(flow->cookie)];
-        size_t j = (i ? find_member(&all->pools[i - 1],
+        size_t j = (i ? assignment_find_member(&all->pools[i - 1],
                                     cookie_member(flow->cookie)) : SIZE_MAX);
 
         if (j != SIZE_MAX) {

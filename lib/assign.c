@@ -244,6 +244,17 @@ assignments_compute(const struct model *model,
 }
 
 size_t
+assignment_find_member(const struct assignment *a, uint16_t member)
+{
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (a->members[i] == member) {
+            return i;
+        }
+    }
+    return SIZE_MAX;
+}
+
+size_t
 assignment_n_slots(const struct assignment *assignment, size_t index)
 {
     size_t n = 0;

@@ -64,6 +64,9 @@ struct assignment *assignments_find_mutable(struct assignments *,
  * struct assignment. */
 void assignments_index(const struct assignments *, struct strmap *index);
 
+/* The index of the server that has the member id, or SIZE_MAX. */
+size_t assignment_find_member(const struct assignment *, uint16_t member);
+
 /* Number of slots that server 'index' owns. */
 size_t assignment_n_slots(const struct assignment *, size_t index);
 

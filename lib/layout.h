@@ -59,26 +59,27 @@ enum layout_priority {
 /* Priority of the flow that "fallback: normal" adds to the entry table. */
 #define LAYOUT_FALLBACK_PRIORITY 1
 
-/* What a flow is for: bits 32 to 39 of its cookie. */
+/* What a flow is for: bits 32 to 39 of its cookie.  Bridges remember the numbers:
+ * they never change, and new ones go on at the end. */
 enum cookie_kind {
     COOKIE_ARP = 1,
-    COOKIE_ENTRY,               /* Entry table, client to VIP. */
-    COOKIE_RETURN,              /* Entry table, server to client. */
-    COOKIE_NEW,                 /* Forward table, a new connection. */
-    COOKIE_FORWARD,             /* Forward table, a known one. */
-    COOKIE_RESIDENT,            /* Forward table, a new one of a client that
+    COOKIE_ENTRY = 2,           /* Entry table, client to VIP. */
+    COOKIE_RETURN = 3,          /* Entry table, server to client. */
+    COOKIE_NEW = 4,             /* Forward table, a new connection. */
+    COOKIE_FORWARD = 5,         /* Forward table, a known one. */
+    COOKIE_RESIDENT = 6,        /* Forward table, a new one of a client that
                                  * stays with a server that drains. */
-    COOKIE_REVERSE,             /* Reverse table, a known one. */
-    COOKIE_PASS,                /* Reverse table, gives back the rest. */
-    COOKIE_STALE,               /* Reverse table, drops what is left over. */
-    COOKIE_SERVER,              /* Server table. */
-    COOKIE_CLIENT,              /* Learned by the switch itself. */
-    COOKIE_USER,                /* Likewise, in the guard table. */
-    COOKIE_GUARD,               /* Entry table, guarded server to anybody. */
-    COOKIE_FLOOD,               /* Client table, port not learned. */
-    COOKIE_FALLBACK,
-    COOKIE_RECORD,
-    COOKIE_SETTINGS,
+    COOKIE_REVERSE = 7,         /* Reverse table, a known one. */
+    COOKIE_PASS = 8,            /* Reverse table, gives back the rest. */
+    COOKIE_STALE = 9,           /* Reverse table, drops what is left over. */
+    COOKIE_SERVER = 10,         /* Server table. */
+    COOKIE_CLIENT = 11,         /* Learned by the switch itself. */
+    COOKIE_USER = 12,           /* Likewise, in the guard table. */
+    COOKIE_GUARD = 13,          /* Entry table, guarded server to anybody. */
+    COOKIE_FLOOD = 14,          /* Client table, port not learned. */
+    COOKIE_FALLBACK = 15,
+    COOKIE_RECORD = 16,
+    COOKIE_SETTINGS = 17,
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 

@@ -99,24 +99,13 @@ stays_behind(struct plan *plan, const struct assignment *old,
             && may_have_connections(plan, old->pool, server, member));
 }
 
-static size_t
-find_member(const struct assignment *a, uint16_t member)
-{
-    for (size_t i = 0; i < a->pool->n_servers; i++) {
-        if (a->members[i] == member) {
-            return i;
-        }
-    }
-    return SIZE_MAX;
-}
-
 /* Decides on one server of 'old'. */
 static void
 plan_server(struct plan *plan, const struct assignment *old,
             struct assignment *new, const struct server *server,
             uint16_t member)
 {
-    size_t i = find_member(new, member);
+    size_t i = assignment_find_member(new, member);
 
     if (i != SIZE_MAX) {
         if (server_effective_state(&new->pool->servers[i]) == SERVER_MAINT
@@ -219,7 +208,7 @@ is_member(const struct assignments *assignments, uint16_t member)
     for (size_t i = 0; i < assignments->n_pools; i++) {
         const struct assignment *a = &assignments->pools[i];
 
-        if (find_member(a, member) != SIZE_MAX
+        if (assignment_find_member(a, member) != SIZE_MAX
             || leaving_find(a, member)) {
             return true;
         }

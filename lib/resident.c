@@ -15,18 +15,6 @@ keeps_residents(const struct pool *pool)
     return pool->drain_timeout && pool->connections == CONNECTIONS_TRACKED;
 }
 
-/* The index of the server of 'a' that has the member id, or SIZE_MAX. */
-static size_t
-find_member(const struct assignment *a, uint16_t member)
-{
-    for (size_t i = 0; i < a->pool->n_servers; i++) {
-        if (a->members[i] == member) {
-            return i;
-        }
-    }
-    return SIZE_MAX;
-}
-
 static bool
 drains(const struct assignment *a, size_t index)
 {
@@ -38,7 +26,7 @@ static bool
 begins_to_drain(const struct assignment *old, const struct assignment *new,
                 size_t index)
 {
-    size_t i = find_member(old, new->members[index]);
+    size_t i = assignment_find_member(old, new->members[index]);
 
     return i != SIZE_MAX && drains(new, index) && !drains(old, i);
 }
@@ -96,7 +84,7 @@ may_stay(const struct of_flow *flow, const struct settings *settings,
         const struct assignment *a = &assignments->pools[i];
 
         if (a->id == cookie_pool(flow->cookie)) {
-            size_t j = find_member(a, cookie_member(flow->cookie));
+            size_t j = assignment_find_member(a, cookie_member(flow->cookie));
 
             return (j != SIZE_MAX && drains(a, j) && keeps_residents(a->pool)
                     && flow->table == settings->table_base + TABLE_FORWARD);

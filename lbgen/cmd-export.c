@@ -16,7 +16,8 @@ print_group(const struct of_group *group, const struct ports *ports)
     oftext_group_init(&text, group, ports);
     printf("group add %s", text.head);
     for (size_t i = 0; i < text.n_buckets; i++) {
-        printf(",%s", text.buckets[i]);
+        putchar(',');
+        fputs(text.buckets[i], stdout);
     }
     putchar('\n');
     oftext_group_uninit(&text);

@@ -4,6 +4,7 @@
 #include "lib/oftext.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,29 +88,89 @@ format_head(const struct ofputil_group_mod *gm)
     return text;
 }
 
-static char *
-format_bucket(const struct ofputil_bucket *bucket, const struct ports *ports)
+/* The text of a list of actions.  Buckets of one server have the same list, so
+ * that a group has far fewer lists than buckets. */
+struct actions_text {
+    const struct ofpact *acts;  /* Borrowed. */
+    size_t size;                /* Bytes of 'acts'. */
+    char *text;
+};
+
+struct actions_texts {
+    struct actions_text *texts;
+    size_t n;
+    size_t allocated;
+};
+
+/* The text of the bucket's actions, which 'texts' owns. */
+static const char *
+find_actions_text(struct actions_texts *texts,
+                  const struct ofputil_bucket *bucket,
+                  const struct ports *ports)
 {
     struct ds s = DS_EMPTY_INITIALIZER;
+    struct actions_text *new;
 
-    ds_put_format(&s, "bucket=bucket_id:%"PRIu32",weight:%"PRIu16,
-                  bucket->bucket_id, bucket->weight);
+    for (size_t i = 0; i < texts->n; i++) {
+        const struct actions_text *text = &texts->texts[i];
+
+        if (text->size == bucket->ofpacts_len
+            && !memcmp(text->acts, bucket->ofpacts, text->size)) {
+            return text->text;
+        }
+    }
+    format_actions(bucket->ofpacts, bucket->ofpacts_len, ports, &s);
+    texts->texts = lb_grow(texts->texts, texts->n, &texts->allocated,
+                           sizeof *texts->texts);
+    new = &texts->texts[texts->n++];
+    new->acts = bucket->ofpacts;
+    new->size = bucket->ofpacts_len;
+    new->text = ds_steal_cstr(&s);
+    return new->text;
+}
+
+static void
+actions_texts_uninit(struct actions_texts *texts)
+{
+    for (size_t i = 0; i < texts->n; i++) {
+        free(texts->texts[i].text);
+    }
+    free(texts->texts);
+}
+
+static char *
+format_bucket(const struct ofputil_bucket *bucket, const char *actions)
+{
+    char head[128];
+    size_t n_head, n_actions;
+    char *text;
+
+    n_head = snprintf(head, sizeof head, "bucket=bucket_id:%"PRIu32
+                      ",weight:%"PRIu16, bucket->bucket_id, bucket->weight);
     if (bucket->watch_port != OFPP_ANY) {
-        ds_put_format(&s, ",watch_port:%"PRIu16,
-                      (OVS_FORCE uint16_t) bucket->watch_port);
+        n_head += snprintf(&head[n_head], sizeof head - n_head,
+                           ",watch_port:%"PRIu16,
+                           (OVS_FORCE uint16_t) bucket->watch_port);
     }
     if (bucket->watch_group != OFPG_ANY) {
-        ds_put_format(&s, ",watch_group:%"PRIu32, bucket->watch_group);
+        n_head += snprintf(&head[n_head], sizeof head - n_head,
+                           ",watch_group:%"PRIu32, bucket->watch_group);
     }
-    ds_put_char(&s, ',');
-    format_actions(bucket->ofpacts, bucket->ofpacts_len, ports, &s);
-    return ds_steal_cstr(&s);
+    head[n_head++] = ',';
+
+    /* printf() would take most of the time that it takes to export a file. */
+    n_actions = strlen(actions);
+    text = lb_xmalloc(n_head + n_actions + 1);
+    memcpy(text, head, n_head);
+    memcpy(&text[n_head], actions, n_actions + 1);
+    return text;
 }
 
 void
 oftext_group_init(struct oftext_group *text, const struct of_group *group,
                   const struct ports *ports)
 {
+    struct actions_texts texts = { .n = 0 };
     struct ofputil_group_mod gm;
     const struct ofputil_bucket *bucket;
 
@@ -122,8 +183,10 @@ oftext_group_init(struct oftext_group *text, const struct of_group *group,
     text->buckets = lb_xcalloc(ovs_list_size(&gm.buckets) + 1,
                                sizeof *text->buckets);
     LIST_FOR_EACH (bucket, list_node, &gm.buckets) {
-        text->buckets[text->n_buckets++] = format_bucket(bucket, ports);
+        text->buckets[text->n_buckets++] = format_bucket(
+            bucket, find_actions_text(&texts, bucket, ports));
     }
+    actions_texts_uninit(&texts);
     ofputil_uninit_group_mod(&gm);
 }
 

@@ -89,10 +89,9 @@ format_head(const struct ofputil_group_mod *gm)
 }
 
 /* The text of a list of actions.  Buckets of one server have the same list, so
- * that a group has far fewer lists than buckets. */
+ * that a group has far fewer lists than buckets, and printing takes long. */
 struct actions_text {
-    const struct ofpact *acts;  /* Borrowed. */
-    size_t size;                /* Bytes of 'acts'. */
+    struct ofpbuf wire;         /* The list as OpenFlow has it. */
     char *text;
 };
 
@@ -102,7 +101,8 @@ struct actions_texts {
     size_t allocated;
 };
 
-/* The text of the bucket's actions, which 'texts' owns. */
+/* The text of the bucket's actions, which 'texts' owns.  Lists are compared as
+ * they are sent: as ofpacts, they have bytes that mean nothing. */
 static const char *
 find_actions_text(struct actions_texts *texts,
                   const struct ofputil_bucket *bucket,
@@ -110,12 +110,17 @@ find_actions_text(struct actions_texts *texts,
 {
     struct ds s = DS_EMPTY_INITIALIZER;
     struct actions_text *new;
+    struct ofpbuf wire;
 
+    ofpbuf_init(&wire, 64);
+    ofpacts_put_openflow_actions(bucket->ofpacts, bucket->ofpacts_len, &wire,
+                                 OFP15_VERSION);
     for (size_t i = 0; i < texts->n; i++) {
         const struct actions_text *text = &texts->texts[i];
 
-        if (text->size == bucket->ofpacts_len
-            && !memcmp(text->acts, bucket->ofpacts, text->size)) {
+        if (text->wire.size == wire.size
+            && !memcmp(text->wire.data, wire.data, wire.size)) {
+            ofpbuf_uninit(&wire);
             return text->text;
         }
     }
@@ -123,8 +128,7 @@ find_actions_text(struct actions_texts *texts,
     texts->texts = lb_grow(texts->texts, texts->n, &texts->allocated,
                            sizeof *texts->texts);
     new = &texts->texts[texts->n++];
-    new->acts = bucket->ofpacts;
-    new->size = bucket->ofpacts_len;
+    new->wire = wire;
     new->text = ds_steal_cstr(&s);
     return new->text;
 }
@@ -133,6 +137,7 @@ static void
 actions_texts_uninit(struct actions_texts *texts)
 {
     for (size_t i = 0; i < texts->n; i++) {
+        ofpbuf_uninit(&texts->texts[i].wire);
         free(texts->texts[i].text);
     }
     free(texts->texts);

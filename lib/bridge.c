@@ -171,16 +171,18 @@ read_flows(struct session *session, struct reader *r, uint8_t table,
  * in a version of OpenFlow that has no selection method, and has lost its mark
  * with it.  Flows keep their cookies, and are read before. */
 static bool
-is_restored(const struct bridge *bridge, uint32_t group_id)
+is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
 {
     const struct of_flow *flow;
 
-    if (group_id <= GROUP_ID_BASE || group_id > GROUP_ID_BASE + UINT16_MAX) {
+    if (gd->type != OFPGT11_SELECT || gd->props.selection_method[0]
+        || gd->group_id <= GROUP_ID_BASE
+        || gd->group_id > GROUP_ID_BASE + UINT16_MAX) {
         return false;
     }
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
         if (cookie_kind(flow->cookie) == COOKIE_RECORD
-            && cookie_pool(flow->cookie) == group_id - GROUP_ID_BASE) {
+            && cookie_pool(flow->cookie) == gd->group_id - GROUP_ID_BASE) {
             return true;
         }
     }
@@ -193,7 +195,7 @@ read_group(struct bridge *bridge, struct ofputil_group_desc *gd)
     if (generation_read(gd, &bridge->generation)) {
         return;
     } else if (group_is_ours(gd->type, &gd->props)
-               || is_restored(bridge, gd->group_id)) {
+               || is_restored(bridge, gd)) {
         struct ofputil_group_mod gm = {
             .type = gd->type, .group_id = gd->group_id, .props = gd->props
         };

@@ -105,9 +105,9 @@ work_on_bridge(const struct command_context *context,
             status = STATUS_FAILED;
             bridge = bridge_read(session, context->diags);
             if (bridge && i == OVERTAKEN_MAX) {
-                diag_error(context->diags, NULL, "bridge \"%s\" was changed %d "
-                           "times by others while this was about to, the last "
-                           "time by %s", session_bridge(session), i + 1,
+                diag_error(context->diags, NULL, "bridge \"%s\" was changed "
+                           "%d times by others while this was about to, the "
+                           "last time by %s", session_bridge(session), i + 1,
                            generation_who(&bridge->generation));
                 bridge_destroy(bridge);
                 bridge = NULL;

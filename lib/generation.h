@@ -11,11 +11,11 @@
  * has a number, and a message that removes the bucket with that number, and
  * fails, and the whole bundle with it, if there is none.
  *
- * So one group of lbgen's, which no flow points to, has a bucket whose id is the
- * generation: a hash of all that lbgen wants to be on the bridge.  Each bundle
- * begins with the removal of the bucket that was read and goes on with the
- * bucket that will be.  Where no group was read, it is added, which fails if
- * there is one by now.  The bucket carries a note of who made it.
+ * So one group of lbgen's, which no flow points to, has a bucket whose id is
+ * the generation: a hash of all that lbgen wants to be on the bridge.  Each
+ * bundle begins with the removal of the bucket that was read and goes on with
+ * the bucket that will be.  Where no group was read, it is added, which fails
+ * if there is one by now.  The bucket carries a note of who made it.
  *
  * The group is no part of what is compared or shown. */
 
@@ -38,8 +38,8 @@ struct generation {
     char who[GENERATION_WHO_SIZE];  /* "root@host", "" if not known. */
 };
 
-/* Fills in '*generation' with that of 'desired', made by this user on this host.
- * Where nothing is desired, it does not exist. */
+/* Fills in '*generation' with that of 'desired', made by this user on this
+ * host.  Where nothing is desired, it does not exist. */
 void generation_compute(const struct ofstate *desired,
                         struct generation *generation);
 

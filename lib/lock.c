@@ -77,8 +77,8 @@ locate_remote(const char *vconn, struct lock_file *file)
     }
 }
 
-/* Opens the file, which it creates if need be.  Returns a descriptor, or -1 with
- * 'errno' set.  A link or a fifo in its place does no harm. */
+/* Opens the file, which it creates if need be.  Returns a descriptor, or -1
+ * with 'errno' set.  A link or a fifo in its place does no harm. */
 static int
 open_file(const struct lock_file *file)
 {
@@ -111,8 +111,8 @@ is_current(int fd, const char *name)
             && a.st_dev == b.st_dev && a.st_ino == b.st_ino);
 }
 
-/* Tries once.  Returns 0 or an errno value: EAGAIN if somebody else has it, and
- * then stores that process, or 0 if it is not known. */
+/* Tries once.  Returns 0 or an errno value: EAGAIN if somebody else has it,
+ * and then stores that process, or 0 if it is not known. */
 static int
 try_lock(const struct lock_file *file, int *fd, pid_t *holder)
 {

@@ -6,14 +6,15 @@
  * ===================
  *
  * Keeps the lbgens of one host from changing the same bridge at the same time.
- * It is only a matter of manners: lib/generation.h is what keeps those of other
- * hosts, and those that could not lock, from doing harm.
+ * It is only a matter of manners: lib/generation.h is what keeps those of
+ * other hosts, and those that could not lock, from doing harm.
  *
- * The lock is a POSIX one, on an empty file next to the bridge's socket.  It
- * ends with the process, however that ends; the kernel knows who has it; nothing
- * is ever written to the file, so whoever puts another one in its place gains
- * nothing.  It belongs to the process: a second lock of the same bridge in one
- * process is granted at once, and the end of either is the end of both. */
+ * The lock is a POSIX one, on an empty file next to the bridge's socket.
+ * It ends with the process, however that ends; the kernel knows who has it;
+ * nothing is ever written to the file, so whoever puts another one in its
+ * place gains nothing.  It belongs to the process: a second lock of the
+ * same bridge in one process is granted at once, and the end of either is
+ * the end of both. */
 
 #include <stdbool.h>
 
@@ -39,8 +40,8 @@ enum lock_result {
 };
 
 /* Locks the bridge that the user calls 'bridge' and vconns call 'vconn'
- * ("unix:...").  LOCK_TAKEN stores a descriptor in '*fd', whose close() ends the
- * lock; the others store -1. */
+ * ("unix:...").  LOCK_TAKEN stores a descriptor in '*fd', whose close()
+ * ends the lock; the others store -1. */
 enum lock_result lock_take(const char *bridge, const char *vconn,
                            const struct lock_options *, int *fd,
                            struct diags *);

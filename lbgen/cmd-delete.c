@@ -24,8 +24,8 @@ is_victim(const struct pool *pool, const void *victims_)
                                                   pool->name)));
 }
 
-/* False after an error if what is to be deleted cannot be, for a reason that is
- * known beforehand. */
+/* False after an error if what is to be deleted cannot be, for a reason that
+ * is known beforehand. */
 static bool
 check_victims(const struct command_context *context,
               const struct bridge *bridge, const char *bridge_name,

@@ -49,8 +49,8 @@ print_state(const struct ofstate *state, const struct ports *ports)
     free(flows);
 }
 
-/* lbgen export: what apply would make of an empty bridge, as text for "ovs-ofctl
- * -O OpenFlow15 bundle BRIDGE -". */
+/* lbgen export: what apply would make of an empty bridge, as text for
+ * "ovs-ofctl -O OpenFlow15 bundle BRIDGE -". */
 int
 cmd_export(const struct command_context *context)
 {

@@ -40,9 +40,9 @@ change_server(struct server *server, const struct override_request *request)
     }
 }
 
-/* Finds what "POOL/SERVER" names on the bridge.  Returns the index of the pool in
- * 'bridge->records' and stores that of the server, or returns SIZE_MAX after
- * queueing an error. */
+/* Finds what "POOL/SERVER" names on the bridge.  Returns the index of the pool
+ * in 'bridge->records' and stores that of the server, or returns SIZE_MAX
+ * after queueing an error. */
 static size_t
 find_server(const struct command_context *context, const char *bridge_name,
             const struct bridge *bridge, size_t *server)
@@ -73,8 +73,8 @@ find_server(const struct command_context *context, const char *bridge_name,
     return i;
 }
 
-/* Looks for 'server' of 'model' if the last apply has not found it.  To make it
- * ready, it must be there. */
+/* Looks for 'server' of 'model' if the last apply has not found it.  To make
+ * it ready, it must be there. */
 static bool
 find_missing(const struct command_context *context, struct session *session,
              const struct bridge *bridge, struct model *model,
@@ -98,8 +98,8 @@ copy_record(const struct record *record, struct record *copy)
     return ok;
 }
 
-/* Waits with a connection of its own, so that nobody else has to wait for the end
- * of ours. */
+/* Waits with a connection of its own, so that nobody else has to wait for the
+ * end of ours. */
 static int
 wait_for_drain(const struct command_context *context,
                const struct awaited *awaited)

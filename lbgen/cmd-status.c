@@ -5,8 +5,8 @@
 #include "lbgen/report.h"
 #include "lib/compile.h"
 
-/* How many flows and groups are not as the records say.  What cannot be compiled
- * any more, say because a port is gone, becomes a message. */
+/* How many flows and groups are not as the records say.  What cannot be
+ * compiled any more, say because a port is gone, becomes a message. */
 static size_t
 count_drift(const struct command_context *context, const char *bridge_name,
             const struct bridge *bridge)

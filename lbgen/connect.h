@@ -15,8 +15,9 @@
 struct session *connect_session(const struct command_context *context,
                                 const struct model *model);
 
-/* Connects likewise and reads the bridge.  Returns NULL after queueing an error, else stores what was
- * read in '*bridgep', for the caller to destroy. */
+/* Connects likewise and reads the bridge.  Returns NULL after queueing an
+ * error, else stores what was read in '*bridgep', for the caller to
+ * destroy. */
 struct session *connect_bridge(const struct command_context *context,
                                const struct model *model,
                                struct bridge **bridgep);
@@ -25,8 +26,8 @@ struct session *connect_bridge(const struct command_context *context,
  * changed the bridge after it was read: do it again with what is there now. */
 #define STATUS_OVERTAKEN (-1)
 
-/* Connects and reads as connect_bridge() does and calls 'work', again if that was
- * overtaken, with the bridge as it is then.  Returns the exit status.
+/* Connects and reads as connect_bridge() does and calls 'work', again if that
+ * was overtaken, with the bridge as it is then.  Returns the exit status.
  *
  * If the command changes the bridge (OPTION_NO_WAIT), the bridge is locked
  * meanwhile. */

@@ -10,10 +10,10 @@
 #include "lbgen/command.h"
 #include "lib/session.h"
 
-/* Waits until no tracked connection in 'zone' carries the id 'member' any more,
- * or the time-out of the command line has passed (no time-out: for ever).  'what'
- * names the server.  Says on a terminal how many are left.  Returns the exit
- * status. */
+/* Waits until no tracked connection in 'zone' carries the id 'member' any
+ * more, or the time-out of the command line has passed (no time-out: for
+ * ever).  'what' names the server.  Says on a terminal how many are left.
+ * Returns the exit status. */
 int drain_wait(const struct command_context *context,
                struct session *session, uint16_t zone, uint16_t member,
                const char *what);

@@ -37,8 +37,8 @@ put_line(const struct writer *w, const char *color, const char *prefix,
     }
 }
 
-/* Writes ", NAME OLD -> NEW" for what differs, or "NAME VALUE" for everything if
- * 'old' is NULL. */
+/* Writes ", NAME OLD -> NEW" for what differs, or "NAME VALUE" for everything
+ * if 'old' is NULL. */
 static void
 write_properties(FILE *stream, const struct property *properties,
                  const void *old, const void *new)

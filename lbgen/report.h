@@ -25,9 +25,9 @@ struct traffic {
     uint64_t reply_bytes;
 };
 
-/* What the counters of the installed flows come to.  Element i is an array, with
- * one element for each server of pool i of 'bridge->assignments'.  Free it with
- * traffic_free(). */
+/* What the counters of the installed flows come to.  Element i is an array,
+ * with one element for each server of pool i of 'bridge->assignments'.  Free
+ * it with traffic_free(). */
 struct traffic **traffic_collect(const struct bridge *bridge);
 void traffic_free(struct traffic **, const struct bridge *bridge);
 

@@ -14,10 +14,11 @@
  * ===============
  *
  * A learn() action is a head and a list of parts of the flow that it makes:
- * what to match, what to load and where to output (ovs-actions(7), "learn"). */
+ * what to match, what to load and where to output (ovs-actions(7),
+ * "learn"). */
 
-/* Begins a learn() action, which goes with the flow that has it, and with it the
- * flows that it made.  The parts follow, then learn_finish(). */
+/* Begins a learn() action, which goes with the flow that has it, and with it
+ * the flows that it made.  The parts follow, then learn_finish(). */
 static struct ofpact_learn *
 learn_begin(struct ofpbuf *acts, uint8_t table, uint64_t cookie)
 {
@@ -64,8 +65,8 @@ learn_output(struct ofpbuf *acts)
     spec->n_bits = 16;
 }
 
-/* Appends a match of 'dst' to be the number 'value', or with NX_LEARN_DST_LOAD as
- * 'dst_type' the action that makes it so. */
+/* Appends a match of 'dst' to be the number 'value', or with NX_LEARN_DST_LOAD
+ * as 'dst_type' the action that makes it so. */
 static void
 learn_value(struct ofpbuf *acts, uint16_t dst_type, uint32_t value,
             enum mf_field_id dst, unsigned int n_bits)

@@ -43,14 +43,15 @@ void act_output_field(struct ofpbuf *acts, enum mf_field_id field,
 void act_group(struct ofpbuf *acts, uint32_t group_id);
 void act_ct_clear(struct ofpbuf *acts);
 
-/* ct(nat): undoes and redoes the NAT of a known connection in 'zone', then goes
- * on in 'table'. */
+/* ct(nat): undoes and redoes the NAT of a known connection in 'zone', then
+ * goes on in 'table'. */
 void act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table);
 
-/* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent to
- * 'ip' and 'port', with 'mark' in the bits of the mark that are 1 in 'mark_mask'
- * and the port that the packet came in by in the others.  The packet goes on in
- * the same list of actions, already rewritten, so there is no recirculation. */
+/* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent
+ * to 'ip' and 'port', with 'mark' in the bits of the mark that are 1 in
+ * 'mark_mask' and the port that the packet came in by in the others.  The
+ * packet goes on in the same list of actions, already rewritten, so there is
+ * no recirculation. */
 void act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
                    uint16_t port, uint32_t mark, uint32_t mark_mask);
 
@@ -61,13 +62,14 @@ void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t idle_timeout);
 
 /* learn(): in 'table', for 'hard_timeout' seconds, note who has sent this ARP
- * packet, to which MAC, and the port it came in by, as a match without actions.
- * At most 'limit' flows, which do not go when the flow with this action does. */
+ * packet, to which MAC, and the port it came in by, as a match without
+ * actions.  At most 'limit' flows, which do not go when the flow with this
+ * action does. */
 void act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t hard_timeout, uint32_t limit);
 
-/* learn(): in 'table', 1 into 'known' for IPv4 packets to this one's source, if
- * 'key' holds 'value'. */
+/* learn(): in 'table', 1 into 'known' for IPv4 packets to this one's source,
+ * if 'key' holds 'value'. */
 void act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                     uint16_t idle_timeout, enum mf_field_id key,
                     uint32_t value, enum mf_field_id known);

@@ -18,9 +18,9 @@ struct id_set {
     bool used[N_IDS];
 };
 
-/* The first free id from the one that 'hash' points to, upward.  There are more
- * ids than the model allows pools and than a bridge can do with servers, so one
- * is free; if not, ids are shared. */
+/* The first free id from the one that 'hash' points to, upward.  There are
+ * more ids than the model allows pools and than a bridge can do with servers,
+ * so one is free; if not, ids are shared. */
 static uint16_t
 id_allocate(struct id_set *ids, uint64_t hash)
 {
@@ -83,8 +83,8 @@ is_same_server(const struct server *a, const struct server *b)
             && ip_equal(&a->ip, &b->ip));
 }
 
-/* The member id that connections of 'server' of another version of the pool 'old'
- * have, or 0 if there is no such server. */
+/* The member id that connections of 'server' of another version of the pool
+ * 'old' have, or 0 if there is no such server. */
 static uint16_t
 find_same_server(const struct assignment *old, const struct server *server)
 {
@@ -156,8 +156,8 @@ allocate_ids(struct assignment *new, struct id_set *pool_ids,
     }
 }
 
-/* Returns who owns the slots of 'old', as indexes into the servers of 'pool', or
- * NULL if 'old' has no table of that size.  The caller frees it. */
+/* Returns who owns the slots of 'old', as indexes into the servers of 'pool',
+ * or NULL if 'old' has no table of that size.  The caller frees it. */
 static uint16_t *
 translate_slots(const struct pool *pool, const struct assignment *old)
 {
@@ -191,7 +191,9 @@ assign_slots(struct assignment *new, const struct assignment *old)
     size_t n = pool->n_servers;
     struct slot_server *servers = lb_xcalloc(n, sizeof *servers);
     uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
-    struct distribution dist = { .shares = lb_xcalloc(n, sizeof *dist.shares) };
+    struct distribution dist = {
+        .shares = lb_xcalloc(n, sizeof *dist.shares)
+    };
     uint16_t *owners = translate_slots(pool, old);
 
     pool_distribute(pool, &dist);

@@ -6,9 +6,9 @@
  * ==================================================================
  *
  * A pool has an id, which its group and its cookies are made of.  Each of its
- * servers has a member id, which goes into the marks of tracked connections and
- * so must stay the same for as long as any of them lives.  And there is the slot
- * table.
+ * servers has a member id, which goes into the marks of tracked connections
+ * and so must stay the same for as long as any of them lives.  And there is
+ * the slot table.
  *
  * On an empty bridge all of that is a function of the file alone.  On a bridge
  * that has some of it already, what is there stays.  An id never passes from
@@ -34,7 +34,7 @@ struct leaving {
 /* One pool.  Owns the arrays, borrows the pool. */
 struct assignment {
     const struct pool *pool;
-    uint16_t id;                /* Not 0; no other pool on the bridge has it. */
+    uint16_t id;                /* Not 0; no other pool has it. */
     uint16_t *members;          /* Per server, likewise. */
     uint16_t *slots;            /* 'pool->n_slots' indexes into the servers, or
                                  * SLOT_NONE. */
@@ -60,8 +60,8 @@ const struct assignment *assignments_find(const struct assignments *,
 struct assignment *assignments_find_mutable(struct assignments *,
                                             const char *name);
 
-/* Adds all pools to 'index' by name, for those who look for many.  Its values are
- * struct assignment. */
+/* Adds all pools to 'index' by name, for those who look for many.  Its values
+ * are struct assignment. */
 void assignments_index(const struct assignments *, struct strmap *index);
 
 /* The index of the server that has the member id, or SIZE_MAX. */
@@ -70,9 +70,9 @@ size_t assignment_find_member(const struct assignment *, uint16_t member);
 /* Number of slots that server 'index' owns. */
 size_t assignment_n_slots(const struct assignment *, size_t index);
 
-/* For a pool that changes from 'old' to 'new', either of which may be NULL: how
- * many slots go to another server (by name), out of 'new->pool->n_slots'.  All
- * of them if the number of slots changes. */
+/* For a pool that changes from 'old' to 'new', either of which may be NULL:
+ * how many slots go to another server (by name), out of 'new->pool->n_slots'.
+ * All of them if the number of slots changes. */
 size_t assignment_moved(const struct assignment *old,
                         const struct assignment *new);
 

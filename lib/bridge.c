@@ -143,7 +143,8 @@ read_flows_part(struct ofpbuf *part, void *r_)
     return retval == EOF;
 }
 
-/* Asks for flows of 'table', or all if it is OFPTT_ALL, whose cookies match. */
+/* Asks for flows of 'table', or all if it is OFPTT_ALL, whose cookies
+ * match. */
 static bool
 read_flows(struct session *session, struct reader *r, uint8_t table,
            uint64_t cookie, uint64_t mask, struct diags *diags)
@@ -167,9 +168,9 @@ read_flows(struct session *session, struct reader *r, uint8_t table,
     return ok;
 }
 
-/* Whether the group is a pool's that was saved and restored, as ovs-ctl does it,
- * in a version of OpenFlow that has no selection method, and has lost its mark
- * with it.  Flows keep their cookies, and are read before. */
+/* Whether the group is a pool's that was saved and restored, as ovs-ctl does
+ * it, in a version of OpenFlow that has no selection method, and has lost its
+ * mark with it.  Flows keep their cookies, and are read before. */
 static bool
 is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
 {
@@ -409,7 +410,8 @@ bridge_read(struct session *session, struct diags *diags)
         bridge_destroy(bridge);
     }
     diag_error(diags, NULL, "bridge \"%s\" changes faster than it can be "
-               "read; see what else is running lbgen", session_bridge(session));
+               "read; see what else is running lbgen",
+               session_bridge(session));
     return NULL;
 }
 

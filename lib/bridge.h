@@ -5,9 +5,9 @@
 /* What is installed on a bridge
  * =============================
  *
- * Reads back everything that is lbgen's, by cookie (flows) and by mark (groups),
- * and out of it the pools in the words of the file that they came from.  What is
- * not lbgen's is looked at only to find clashes. */
+ * Reads back everything that is lbgen's, by cookie (flows) and by mark
+ * (groups), and out of it the pools in the words of the file that they came
+ * from.  What is not lbgen's is looked at only to find clashes. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,9 +42,9 @@ struct bridge {
     struct assignments assignments; /* Of 'records', borrowed from them. */
 };
 
-/* Reads the bridge, all of it as of one moment.  Returns NULL after queueing an
- * error.  A damaged record is a
- * warning: that pool counts as not installed, and apply mends it. */
+/* Reads the bridge, all of it as of one moment.  Returns NULL after queueing
+ * an error.  A damaged record is a warning: that pool counts as not installed,
+ * and apply mends it. */
 struct bridge *bridge_read(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);
 

@@ -8,9 +8,10 @@
 
 #include "lib/actions.h"
 
-/* Turns a request for the VIP (RFC 826), from wherever and to whatever Ethernet
- * address, into the reply and sends it back.  A probe (RFC 5227) has sender
- * address 0.0.0.0, which becomes the target of the reply, as it should. */
+/* Turns a request for the VIP (RFC 826), from wherever and to whatever
+ * Ethernet address, into the reply and sends it back.  A probe (RFC 5227) has
+ * sender address 0.0.0.0, which becomes the target of the reply, as it
+ * should. */
 void
 compile_arp(struct compiler *c, const struct pool *pool)
 {

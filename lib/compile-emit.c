@@ -16,8 +16,8 @@
 #define MAX_MESSAGE (UINT16_MAX - 16)
 
 /* ovs-vswitchd 3.1 aborts when it has to describe a group in more than 64 KiB,
- * and the description is largest in OpenFlow 1.0, with up to 1.5 times the bytes
- * of 1.5. */
+ * and the description is largest in OpenFlow 1.0, with up to 1.5 times the
+ * bytes of 1.5. */
 #define MAX_GROUP (40 * 1024)
 
 uint8_t
@@ -33,8 +33,8 @@ start_afresh(struct compiler *c)
     ofpbuf_clear(&c->acts);
 }
 
-/* Complains unless the flow that is desired already under the key of 'fm' is the
- * same. */
+/* Complains unless the flow that is desired already under the key of 'fm' is
+ * the same. */
 static void
 check_same(struct compiler *c, const struct ofputil_flow_mod *fm,
            const struct source_loc *loc)

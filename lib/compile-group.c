@@ -13,13 +13,13 @@
 /* A pool's group: one bucket for each slot
  * ========================================
  *
- * With "dp_hash", OVS makes a table of hash values out of the buckets' weights.
- * For a power of two of equal weights up to 256 that table is the identity, so
- * slot i is bucket i (ofproto-dpif.c, group_setup_dp_hash_table()).  With "hash"
- * it gives each bucket a score, a hash of its id and the fields, times the
- * weight, and takes the highest (ofproto-dpif-xlate.c,
- * group_best_live_bucket()): with equal weights each bucket is as likely as any
- * other.  So in both, a slot is a slot. */
+ * With "dp_hash", OVS makes a table of hash values out of the buckets'
+ * weights.  For a power of two of equal weights up to 256 that table is the
+ * identity, so slot i is bucket i (ofproto-dpif.c,
+ * group_setup_dp_hash_table()).  With "hash" it gives each bucket a score, a
+ * hash of its id and the fields, times the weight, and takes the highest
+ * (ofproto-dpif-xlate.c, group_best_live_bucket()): with equal weights each
+ * bucket is as likely as any other.  So in both, a slot is a slot. */
 
 uint32_t
 assignment_group_id(const struct assignment *a)
@@ -27,9 +27,10 @@ assignment_group_id(const struct assignment *a)
     return GROUP_ID_BASE + a->id;
 }
 
-/* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a selection
- * method OVS would leave out the ports of UDP.)  By client: "hash" of the
- * address.  The low half of the parameter marks the group as lbgen's. */
+/* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a
+ * selection method OVS would leave out the ports of UDP.)  By client: "hash"
+ * of the address.  The low half of the parameter marks the group as
+ * lbgen's. */
 static void
 set_selection(const struct pool *pool, struct ofputil_group_props *props)
 {

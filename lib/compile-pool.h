@@ -39,9 +39,9 @@ struct compiler {
     uint16_t hard_timeout;      /* Seconds, 0 for none; stays as it is. */
 };
 
-/* Adds a flow of 'compiler->match' and 'compiler->acts' and starts afresh.  The
- * same flow may be emitted more than once; a different one of the same match is
- * an error. */
+/* Adds a flow of 'compiler->match' and 'compiler->acts' and starts afresh.
+ * The same flow may be emitted more than once; a different one of the same
+ * match is an error. */
 void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
                    uint64_t cookie, const struct source_loc *loc);
 
@@ -50,8 +50,8 @@ void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
 void compiler_emit_entry(struct compiler *, enum layout_priority,
                          uint64_t cookie, const struct source_loc *loc);
 
-/* Appends the actions that give a packet back to the entry table, for the bridge's
- * own flows. */
+/* Appends the actions that give a packet back to the entry table, for the
+ * bridge's own flows. */
 void compiler_put_pass(struct compiler *);
 
 /* Adds a group; 'gm' is still the caller's. */
@@ -68,8 +68,8 @@ void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
 void compiler_match_from(struct compiler *, enum protocol, const struct ip *,
                          uint16_t port);
 
-/* Match a state of connection tracking: bits of 'mask' as in 'state', which has
- * CT_TRACKED implied. */
+/* Match a state of connection tracking: bits of 'mask' as in 'state', which
+ * has CT_TRACKED implied. */
 void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
 
 /* Match the server that a slot or a connection's mark stands for. */

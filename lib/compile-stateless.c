@@ -9,15 +9,15 @@
 /* "connections: stateless"
  * ========================
  *
- * Every packet to the VIP meets the group and every packet from a server's port
- * is taken for a reply.  Replies go out where their Ethernet destination was
- * last seen sending requests, which a learn() action in the entry flow notes.
- * NORMAL would not do: it would see the VIP's MAC move between server ports with
- * every reply. */
+ * Every packet to the VIP meets the group and every packet from a server's
+ * port is taken for a reply.  Replies go out where their Ethernet destination
+ * was last seen sending requests, which a learn() action in the entry flow
+ * notes.  NORMAL would not do: it would see the VIP's MAC move between server
+ * ports with every reply. */
 
 /* In the server table.  Not that of tracked pools: to the switch a pool that
- * becomes tracked would otherwise have the same flows as before, which would go
- * on counting connections from a number of packets. */
+ * becomes tracked would otherwise have the same flows as before, which would
+ * go on counting connections from a number of packets. */
 #define PRIORITY_SERVER 11
 
 /* How long a client's port is remembered after the last reply to it. */

@@ -67,7 +67,8 @@ emit_server(struct compiler *c, const struct assignment *a,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
 }
 
-/* Server to client, first look.  Pools that share the server share the flow. */
+/* Server to client, first look.  Pools that share the server share the
+ * flow. */
 static void
 emit_return(struct compiler *c, const struct assignment *a,
             const struct server *server)
@@ -92,8 +93,8 @@ emit_reverse(struct compiler *c, const struct assignment *a,
 }
 
 /* A server in "maint" gets nothing and nothing of its connections comes back:
- * only the first look at what it sends is left, so that packets with its address
- * do not get out to clients. */
+ * only the first look at what it sends is left, so that packets with its
+ * address do not get out to clients. */
 static void
 emit_member(struct compiler *c, const struct assignment *a, size_t i)
 {
@@ -168,9 +169,9 @@ compile_resident(const struct settings *settings, const struct assignment *a,
 }
 
 /* What comes from a server's port but is no part of a connection to a VIP goes
- * back to the entry table as it came, marked as seen, for the bridge's own flows.
- * A packet of such a connection that is not valid, or whose server is no longer
- * known, has had its source rewritten already and ends here. */
+ * back to the entry table as it came, marked as seen, for the bridge's own
+ * flows.  A packet of such a connection that is not valid, or whose server is
+ * no longer known, has had its source rewritten already and ends here. */
 void
 compile_tracked_common(struct compiler *c)
 {

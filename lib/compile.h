@@ -16,17 +16,18 @@
 #include "lib/ofstate.h"
 #include "lib/ports.h"
 
-/* Adds to 'desired' all flows and groups that 'model' wants, with ids and slots
- * from 'assignments' (as assignments_compute() made them from 'model') and
- * numbers of ports from 'ports'.  'where' names the bridge in messages, or is
- * NULL if there is none.  Returns false after queueing errors in 'diags'. */
+/* Adds to 'desired' all flows and groups that 'model' wants, with ids and
+ * slots from 'assignments' (as assignments_compute() made them from 'model')
+ * and numbers of ports from 'ports'.  'where' names the bridge in messages, or
+ * is NULL if there is none.  Returns false after queueing errors in
+ * 'diags'. */
 bool compile(const struct model *model, const struct assignments *assignments,
              const struct ports *ports, const char *where,
              struct ofstate *desired, struct diags *diags);
 
-/* Adds to 'flows' the flow that for 'seconds' gives new connections of a client,
- * the first 'prefix' bits of 'client', to server 'index' of the tracked pool of
- * 'a', whatever the slots say. */
+/* Adds to 'flows' the flow that for 'seconds' gives new connections of a
+ * client, the first 'prefix' bits of 'client', to server 'index' of the
+ * tracked pool of 'a', whatever the slots say. */
 void compile_resident(const struct settings *settings,
                       const struct assignment *a, size_t index,
                       const struct ip *client, int prefix, uint16_t seconds,

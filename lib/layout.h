@@ -6,8 +6,8 @@
  * ==============================
  *
  * Packets meet lbgen in one table that it shares with others, the entry table
- * ("entry_table:", 0 unless the user says otherwise).  From there they go on in
- * tables of lbgen's own, LAYOUT_N_TABLES from "table_base:" on:
+ * ("entry_table:", 0 unless the user says otherwise).  From there they go on
+ * in tables of lbgen's own, LAYOUT_N_TABLES from "table_base:" on:
  *
  *   tracked                              stateless
  *
@@ -53,14 +53,14 @@ enum layout_table {
 /* Priorities in the entry table, counted from "priority:". */
 enum layout_priority {
     PRIORITY_RETURN = 0,        /* From servers. */
-    PRIORITY_ENTRY = 1          /* To VIPs: a server may be a client as well. */
+    PRIORITY_ENTRY = 1          /* To VIPs: servers may be clients. */
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */
 #define LAYOUT_FALLBACK_PRIORITY 1
 
-/* What a flow is for: bits 32 to 39 of its cookie.  Bridges remember the numbers:
- * they never change, and new ones go on at the end. */
+/* What a flow is for: bits 32 to 39 of its cookie.  Bridges remember the
+ * numbers: they never change, and new ones go on at the end. */
 enum cookie_kind {
     COOKIE_ARP = 1,
     COOKIE_ENTRY = 2,           /* Entry table, client to VIP. */
@@ -137,8 +137,8 @@ cookie_member(uint64_t cookie)
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
 
-/* Records: which one is in one register, which chunk of its text in another.  A
- * chunk and its flow stay well below the 64 KiB that OpenFlow allows. */
+/* Records: which one is in one register, which chunk of its text in another.
+ * A chunk and its flow stay well below the 64 KiB that OpenFlow allows. */
 #define RECORD_REG_ID 0
 #define RECORD_REG_CHUNK 1
 #define RECORD_CHUNK 60000

@@ -37,16 +37,16 @@ enum connections {
     CONNECTIONS_STATELESS       /* Packets are rewritten both ways. */
 };
 
-/* For CONNECTIONS_STATELESS: whether packets from a server's port to those who do
- * not use the VIP are left alone. */
+/* For CONNECTIONS_STATELESS: whether packets from a server's port to those who
+ * do not use the VIP are left alone. */
 enum guard {
     GUARD_UNSAID,               /* No, and warn. */
     GUARD_OFF,
     GUARD_ON
 };
 
-/* For CONNECTIONS_TRACKED: what becomes of the connections of a server that goes
- * from the pool. */
+/* For CONNECTIONS_TRACKED: what becomes of the connections of a server that
+ * goes from the pool. */
 enum on_removal {
     ON_REMOVAL_CUT,
     ON_REMOVAL_KEEP             /* Until their end. */
@@ -131,8 +131,8 @@ struct settings {
 };
 
 /* Owns all that it reaches but file names, which belong to the document, so it
- * must not outlive that.  What it says is constant once read; overrides and what
- * is found through the switch come on top. */
+ * must not outlive that.  What it says is constant once read; overrides and
+ * what is found through the switch come on top. */
 struct model {
     const char *file_name;      /* Borrowed from the document. */
     char *bridge;               /* NULL if left out. */

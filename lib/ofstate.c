@@ -196,8 +196,8 @@ group_is_ours(uint8_t type, const struct ofputil_group_props *props)
             && (uint32_t) props->selection_method_param == GROUP_MAGIC);
 }
 
-/* Flows that table, priority and cookie do not tell apart go by their bytes, in
- * which matches come first and addresses and ports count like numbers. */
+/* Flows that table, priority and cookie do not tell apart go by their bytes,
+ * in which matches come first and addresses and ports count like numbers. */
 static int
 compare_flows(const void *a_, const void *b_)
 {

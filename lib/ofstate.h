@@ -55,14 +55,14 @@ struct ofstate {
 void ofstate_init(struct ofstate *);
 void ofstate_uninit(struct ofstate *);
 
-/* Adds the flow that 'fm' describes (an OFPFC_ADD; still the caller's).  Returns
- * it, or NULL if the state already has a flow with that table, priority and
- * match, which stays as it is. */
+/* Adds the flow that 'fm' describes (an OFPFC_ADD; still the caller's).
+ * Returns it, or NULL if the state already has a flow with that table,
+ * priority and match, which stays as it is. */
 struct of_flow *ofstate_add_flow(struct ofstate *,
                                  const struct ofputil_flow_mod *fm);
 
-/* Adds the group that 'gm' describes (still the caller's).  Returns it, or NULL
- * if the state already has one with that id, which stays as it is. */
+/* Adds the group that 'gm' describes (still the caller's).  Returns it, or
+ * NULL if the state already has one with that id, which stays as it is. */
 struct of_group *ofstate_add_group(struct ofstate *,
                                    struct ofputil_group_mod *gm);
 
@@ -72,8 +72,8 @@ struct of_flow *ofstate_find_flow(const struct ofstate *state,
 struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
 
 /* A flow of 'state' with the table and priority of 'like' that some packet
- * matches as well as 'like', so that the switch may take either; or NULL.  Looks
- * at all flows. */
+ * matches as well as 'like', so that the switch may take either; or NULL.
+ * Looks at all flows. */
 struct of_flow *ofstate_find_overlap(const struct ofstate *state,
                                      const struct of_flow *like);
 
@@ -84,9 +84,9 @@ bool of_group_equal(const struct of_group *, const struct of_group *);
 /* Whether a group is lbgen's, by the mark that it carries. */
 bool group_is_ours(uint8_t type, const struct ofputil_group_props *);
 
-/* Arrays of all flows (by table, falling priority, text of the match) or groups
- * (by id), NULL at the end: a stable order for people.  The caller frees the
- * array, not the entries. */
+/* Arrays of all flows (by table, falling priority, text of the match) or
+ * groups (by id), NULL at the end: a stable order for people.  The caller
+ * frees the array, not the entries. */
 struct of_flow **ofstate_sorted_flows(const struct ofstate *);
 struct of_group **ofstate_sorted_groups(const struct ofstate *);
 

@@ -13,8 +13,8 @@
 
 #include "lib/util.h"
 
-/* As ofpacts_format() would, which takes longer for the notes of our records than
- * for everything else. */
+/* As ofpacts_format() would, which takes longer for the notes of our records
+ * than for everything else. */
 static void
 format_note(const struct ofpact_note *note, struct ds *s)
 {

@@ -17,8 +17,9 @@
 void oftext_flow(const struct of_flow *flow, const struct ports *ports,
                  struct ds *s);
 
-/* A group as text in parts: the head, "group_id=...,type=...", and one part for
- * each bucket, "bucket=...".  With commas between them they are a group. */
+/* A group as text in parts: the head, "group_id=...,type=...", and one part
+ * for each bucket, "bucket=...".  With commas between them they are a
+ * group. */
 struct oftext_group {
     char *head;
     char **buckets;

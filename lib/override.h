@@ -5,9 +5,9 @@
 /* Overrides: what an operator says at run time
  * ============================================
  *
- * "lbgen drain", "maint" and "weight" set them, "ready" clears them.  They live
- * in the record of the pool, so every later apply keeps them until it is told to
- * reset them, and nothing in a file clears one silently.
+ * "lbgen drain", "maint" and "weight" set them, "ready" clears them.  They
+ * live in the record of the pool, so every later apply keeps them until it is
+ * told to reset them, and nothing in a file clears one silently.
  *
  * Pure: the caller says what time it is. */
 
@@ -23,8 +23,8 @@
 /* True if the operator said anything of 'server'. */
 bool override_exists(const struct server *);
 
-/* Set or clear them.  A server that its file does not call ready becomes it by an
- * override as well. */
+/* Set or clear them.  A server that its file does not call ready becomes it by
+ * an override as well. */
 void override_set_state(struct server *, enum server_state, int64_t now);
 void override_set_weight(struct server *, uint16_t weight, bool is_percent,
                          int64_t now);
@@ -34,9 +34,9 @@ void override_make_ready(struct server *, int64_t now);
 const char *override_parse_weight(const char *s, uint16_t *weight,
                                   bool *is_percent);
 
-/* Writes those of all servers of 'pool' as a JSON object, by the servers' names,
- * and reads them back; 'node' may be NULL for none.  False if they make no
- * sense. */
+/* Writes those of all servers of 'pool' as a JSON object, by the servers'
+ * names, and reads them back; 'node' may be NULL for none.  False if they make
+ * no sense. */
 void override_write(const struct pool *pool, FILE *);
 bool override_read(const struct node *node, struct pool *pool);
 
@@ -46,8 +46,8 @@ bool override_read(const struct node *node, struct pool *pool);
 void override_carry(const struct assignments *installed, struct model *model,
                     int64_t now, struct diags *);
 
-/* For people: "drain since 5m, weight 50% since 2h", without the ages if 'now' is
- * negative; "" for none. */
+/* For people: "drain since 5m, weight 50% since 2h", without the ages if 'now'
+ * is negative; "" for none. */
 #define OVERRIDE_STRLEN 96
 const char *override_format(const struct server *, int64_t now,
                             char buf[OVERRIDE_STRLEN]);

@@ -13,7 +13,8 @@
 #include "lib/override.h"
 #include "lib/slots.h"
 
-static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                             "abcdefghijklmnopqrstuvwxyz"
                              "0123456789+/";
 
 /* Number of characters for one slot. */
@@ -160,9 +161,9 @@ parse_slots(const struct node *node, struct assignment *a)
     return true;
 }
 
-/* Reads the text and checks that it is a record of a version that we know.  What
- * is wrong with one in particular is of no use to anybody, so the messages are
- * dropped. */
+/* Reads the text and checks that it is a record of a version that we know.
+ * What is wrong with one in particular is of no use to anybody, so the
+ * messages are dropped. */
 static enum record_result
 parse_document(const char *text, size_t size, struct document **document)
 {

@@ -6,11 +6,12 @@
  * =======================================================
  *
  * A record is one line of JSON that goes into "note" actions of flows that no
- * packet meets.  It changes in the same bundle as what it describes, so the two
- * never disagree, and there is no other state.  The pool in it is written in the
- * words of the file and read by the same reader:
+ * packet meets.  It changes in the same bundle as what it describes, so the
+ * two never disagree, and there is no other state.  The pool in it is written
+ * in the words of the file and read by the same reader:
  *
- *     {"lbgen":1,"id":51207,"members":[2241,877],"slots":"AABA...","pool":{...}}
+ *     {"lbgen":1,"id":51207,"members":[2241,877],"slots":"AABA...",
+ *      "overrides":{...},"pool":{...}}
  *
  * "slots" has one character per slot for up to RECORD_NARROW servers and two
  * for more: digits in base 64 of the server's index, "-" for no server. */

@@ -7,10 +7,10 @@
  *
  * A server that drains has no slots, so a sticky client's next connection goes
  * elsewhere.  "drain_timeout" lets the clients that it has when it begins to
- * drain come back for that long: those are the ones that the switch knows tracked
- * connections of, and each gets a flow of its own that expires by itself.  Such
- * flows are no part of the desired state; they stay until their time, or until
- * the server does something else than drain. */
+ * drain come back for that long: those are the ones that the switch knows
+ * tracked connections of, and each gets a flow of its own that expires by
+ * itself.  Such flows are no part of the desired state; they stay until their
+ * time, or until the server does something else than drain. */
 
 #include "lib/assign.h"
 #include "lib/bridge.h"
@@ -18,9 +18,9 @@
 #include "lib/diff.h"
 #include "lib/session.h"
 
-/* For 'bridge' to become what 'model' and 'assignments' say, adds to 'changes' the
- * flows of residents to add, which are put into 'flows', and those to delete.  If
- * the clients of a server cannot be known, that is a warning. */
+/* For 'bridge' to become what 'model' and 'assignments' say, adds to 'changes'
+ * the flows of residents to add, which are put into 'flows', and those to
+ * delete.  If the clients of a server cannot be known, that is a warning. */
 void residents_prepare(struct session *, const struct bridge *bridge,
                        const struct model *model,
                        const struct assignments *assignments,

@@ -91,7 +91,8 @@ session_split_local(const char *target, char **directory, char **bridge)
     return local;
 }
 
-/* Queues a note that lists the bridges whose sockets are in the run directory. */
+/* Queues a note that lists the bridges whose sockets are in the run
+ * directory. */
 static void
 note_bridges(struct diags *diags)
 {

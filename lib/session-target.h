@@ -12,8 +12,8 @@
 
 struct vconn;
 
-/* Connects and agrees on OpenFlow 1.5.  Returns NULL after queueing an error that
- * says what to do. */
+/* Connects and agrees on OpenFlow 1.5.  Returns NULL after queueing an error
+ * that says what to do. */
 struct vconn *session_connect(const struct session_options *, struct diags *);
 
 /* As session_find_local(), for what the user calls a bridge. */

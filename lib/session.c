@@ -79,9 +79,9 @@ new_deadline(const struct session *s)
 
 static int session_send(struct session *, struct ofpbuf *);
 
-/* Receives one message from the vconn if there is one, and answers it if it is an
- * echo request.  Returns 0 and stores the message, or NULL if it was answered;
- * EAGAIN if there is none; or another error. */
+/* Receives one message from the vconn if there is one, and answers it if it is
+ * an echo request.  Returns 0 and stores the message, or NULL if it was
+ * answered; EAGAIN if there is none; or another error. */
 static int
 receive_now(struct session *s, struct ofpbuf **message)
 {
@@ -100,8 +100,8 @@ receive_now(struct session *s, struct ofpbuf **message)
     return error;
 }
 
-/* Sends 'message', which it takes over in any case.  Takes in what the switch has
- * to say meanwhile, so that the two never wait for each other. */
+/* Sends 'message', which it takes over in any case.  Takes in what the switch
+ * has to say meanwhile, so that the two never wait for each other. */
 static int
 session_send(struct session *s, struct ofpbuf *message)
 {
@@ -341,9 +341,9 @@ struct bundle {
     size_t refused;             /* Index of the message, or SIZE_MAX. */
 };
 
-/* Takes in messages up to the answer to 'xid', and notes refusals on the way.  An
- * error that names one of the bundle's messages says more than one that only
- * says that the bundle failed. */
+/* Takes in messages up to the answer to 'xid', and notes refusals on the way.
+ * An error that names one of the bundle's messages says more than one that
+ * only says that the bundle failed. */
 static int
 await(struct session *s, uint32_t xid, struct bundle *b)
 {

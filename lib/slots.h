@@ -36,8 +36,8 @@ struct slot_server {
 
 /* Fills in quotas[0..n), which add up to 'n_slots' (or to 0 if every share is
  * 0), by largest remainder (Hamilton's method).  A server with a share above 0
- * gets at least one slot as long as there are slots enough: it is taken from the
- * server that is farthest above its exact share.  When there are more such
+ * gets at least one slot as long as there are slots enough: it is taken from
+ * the server that is farthest above its exact share.  When there are more such
  * servers than slots, the ones with the largest shares get one each.
  *
  * Equal remainders go first to servers that own more slots than their whole
@@ -48,12 +48,12 @@ void slots_apportion(const struct slot_server *servers, size_t n,
                      const uint16_t *installed, size_t n_slots,
                      uint16_t *quotas);
 
-/* Fills in slots[0..n_slots) with indexes into 'servers', each server i quotas[i]
- * times, or with SLOT_NONE throughout if all quotas are 0.
+/* Fills in slots[0..n_slots) with indexes into 'servers', each server i
+ * quotas[i] times, or with SLOT_NONE throughout if all quotas are 0.
  *
  * 'installed' is NULL or has 'n_slots' elements: the index of the server that
- * owns the slot now, or SLOT_NONE where that server is gone.  Exactly the sum of
- * max(0, owned - quota) slots change owner, besides those that had none. */
+ * owns the slot now, or SLOT_NONE where that server is gone.  Exactly the sum
+ * of max(0, owned - quota) slots change owner, besides those that had none. */
 void slots_assign(const struct slot_server *servers, size_t n,
                   const uint16_t *quotas, const uint16_t *installed,
                   size_t n_slots, uint16_t *slots);

@@ -5,8 +5,8 @@
 /* What an update means for pools and servers
  * ==========================================
  *
- * Flows and groups are what changes on the switch; this is what changes for the
- * people who run it.  Pure. */
+ * Flows and groups are what changes on the switch; this is what changes for
+ * the people who run it.  Pure. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,8 +24,8 @@ struct property {
 extern const struct property pool_properties[];     /* NULL name at the end. */
 extern const struct property server_properties[];
 
-/* One server before and after.  'old' is NULL for a new one, 'new' for one that
- * goes. */
+/* One server before and after.  'old' is NULL for a new one, 'new' for one
+ * that goes. */
 struct server_summary {
     const char *name;
     const struct server *old;
@@ -56,12 +56,12 @@ void summary_compute(const struct assignments *old,
                      const struct assignments *new, struct summary *);
 void summary_uninit(struct summary *);
 
-/* Fills in shares[0..n_servers) with the share, 0 to 1, of new connections that
- * each server of 'pool' asks for by its weight. */
+/* Fills in shares[0..n_servers) with the share, 0 to 1, of new connections
+ * that each server of 'pool' asks for by its weight. */
 void pool_asked_shares(const struct pool *pool, double *shares);
 
-/* Whether 'property' differs between two pools or servers.  The texts end up in
- * 'old' and 'new'. */
+/* Whether 'property' differs between two pools or servers.  The texts end up
+ * in 'old' and 'new'. */
 bool property_differs(const struct property *, const void *a, const void *b,
                       char old[PROPERTY_STRLEN], char new[PROPERTY_STRLEN]);
 

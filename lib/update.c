@@ -170,8 +170,8 @@ update_uninit(struct update *update)
     assignments_uninit(&update->assignments);
 }
 
-/* Queues the error for a bundle that the switch refused with 'error', because of
- * number 'index' of 'changes' unless that is SIZE_MAX. */
+/* Queues the error for a bundle that the switch refused with 'error', because
+ * of number 'index' of 'changes' unless that is SIZE_MAX. */
 static void
 report_refusal(const struct update *update, const struct changes *changes,
                const char *bridge, size_t index, int error,
@@ -238,8 +238,8 @@ send_changes(struct session *session, const struct update *update,
 }
 
 /* Reads the bridge and fills in '*left' with what is missing, to be freed with
- * the bridge.  Nothing is if another lbgen has been there in the meantime: that
- * one changed what we had done.  Returns NULL after queueing an error. */
+ * the bridge.  Nothing is if another lbgen has been there in the meantime:
+ * that one changed what we had done.  Returns NULL after queueing an error. */
 static struct bridge *
 read_back(struct session *session, const struct update *update,
           struct changes *left, struct diags *diags)

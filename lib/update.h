@@ -28,8 +28,9 @@ struct update {
     struct conntrack_result cut;    /* By update_commit(). */
 };
 
-/* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is asked for flows and groups of others that would be in the
- * way.  Returns false after queueing errors; then there is nothing to free. */
+/* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is
+ * asked for flows and groups of others that would be in the way.  Returns
+ * false after queueing errors; then there is nothing to free. */
 bool update_prepare(struct session *, const struct bridge *bridge,
                     const struct model *model, struct update *update,
                     struct diags *);
@@ -44,8 +45,8 @@ enum update_result {
  *
  * UPDATE_OVERTAKEN means that another lbgen changed the bridge since it was
  * read: nothing was done, and the update is to be made anew from what is there
- * now.  What others than lbgen undo while this is under way is mended once, with
- * a warning.
+ * now.  What others than lbgen undo while this is under way is mended once,
+ * with a warning.
  *
  * UPDATE_FAILED queues errors, at the line of the file that is to blame where
  * there is one.  The bridge is then unchanged, unless the error says

@@ -7,8 +7,8 @@
  *
  * What it returns ends up in switches, as slot tables and ids that must come
  * out the same on every machine and in every later version, so it never
- * changes.  FNV-1a with 64 bits over the bytes (draft-eastlake-fnv, section 2),
- * then the finaliser of splitmix64 (Steele, Lea, Flood: Fast Splittable
+ * changes.  FNV-1a with 64 bits over the bytes (draft-eastlake-fnv, section
+ * 2), then the finaliser of splitmix64 (Steele, Lea, Flood: Fast Splittable
  * Pseudorandom Number Generators, OOPSLA 2014) to spread the bits. */
 
 #include <stdint.h>

@@ -12,7 +12,7 @@ from lab_capture import (ETH_P_ALL, PACKET_OUTGOING, SOL_PACKET,
                          socket_in)
 from lab_slots import apply
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 PACKET_AUXDATA = 8
 TP_STATUS_VLAN_VALID = 0x10

@@ -9,7 +9,7 @@ import pytest
 import bench
 from lab import Lab
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 
 def is_sanitized():

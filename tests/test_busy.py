@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 VIP = "10.0.0.100"
 HELD = 1000

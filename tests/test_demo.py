@@ -9,7 +9,7 @@ import pytest
 
 import demo
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 
 def table(text):

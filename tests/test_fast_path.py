@@ -8,7 +8,7 @@ import pytest
 
 from lab_slots import OURS, apply, coverage, settle, upcalls
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 VIP = "10.0.0.100"
 VIP_MAC = "02:6c:0a:00:00:64"

@@ -7,7 +7,7 @@ import pytest
 
 from lab_slots import OURS, apply, settle, wait_revalidated
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 VIP = "10.0.0.100"
 

@@ -8,7 +8,7 @@ import pytest
 from lab import assert_shares
 from lab_slots import apply
 
-pytestmark = pytest.mark.switch
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 VIP = "10.0.0.100"
 N = 3000

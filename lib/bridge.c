@@ -320,10 +320,25 @@ parse_records(struct bridge *bridge, struct chunk *chunks, size_t n,
     return result != RECORD_NEWER;
 }
 
+static int
+compare_records(const void *a_, const void *b_)
+{
+    const struct record *a = a_;
+    const struct record *b = b_;
+
+    return strcmp(a->pool->name, b->pool->name);
+}
+
+/* Puts the pools in the order of their names, for people. */
 static void
 collect_assignments(struct bridge *bridge)
 {
     struct assignments *a = &bridge->assignments;
+
+    if (bridge->n_records) {
+        qsort(bridge->records, bridge->n_records, sizeof *bridge->records,
+              compare_records);
+    }
 
     a->pools = lb_xcalloc(bridge->n_records, sizeof *a->pools);
     a->n_pools = bridge->n_records;

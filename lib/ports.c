@@ -55,7 +55,10 @@ compare_ports(const void *a_, const void *b_)
 void
 ports_sort(struct ports *ports)
 {
-    qsort(ports->ports, ports->n_ports, sizeof *ports->ports, compare_ports);
+    if (ports->n_ports) {
+        qsort(ports->ports, ports->n_ports, sizeof *ports->ports,
+              compare_ports);
+    }
 }
 
 bool

@@ -27,6 +27,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -76,6 +77,17 @@ class Host:
 def require_sandbox():
     if os.geteuid() != 0 or os.environ.get("TMPDIR") != "/run/tmp":
         raise LabError("a lab works only in tests/sandbox: use tests/run")
+
+
+def listens(path):
+    """Whether somebody listens on the socket.  There is a moment between its
+    having a name and that."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
 
 def wait_for(condition, what, timeout=10.0):
@@ -151,8 +163,7 @@ class Lab:
             f"--remote=punix:{self.rundir}/db.sock")
 
     def _start_switch(self):
-        wait_for(lambda: os.path.exists(f"{self.rundir}/db.sock"),
-                 "ovsdb-server")
+        wait_for(lambda: listens(f"{self.rundir}/db.sock"), "ovsdb-server")
         self.vsctl("--no-wait", "init")
         self.vswitchd = self._start_daemon(self.netns, "ovs-vswitchd",
                                            f"unix:{self.rundir}/db.sock")

@@ -15,6 +15,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-arp.c \
 	lib/compile-emit.c \
 	lib/compile-group.c \
+	lib/compile-pick.c \
 	lib/compile-pool.h \
 	lib/compile-record.c \
 	lib/compile-stateless.c \

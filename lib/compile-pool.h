@@ -82,6 +82,10 @@ uint16_t compiler_port(struct compiler *, const struct server *);
 
 uint32_t assignment_group_id(const struct assignment *);
 
+/* Appends the actions that pick a server for the packet.  They end in the
+ * server table, with the server's member id in its register. */
+void compiler_put_pick(struct compiler *, const struct assignment *);
+
 /* Emit the flows of one pool. */
 void compile_tracked(struct compiler *, const struct assignment *);
 void compile_stateless(struct compiler *, const struct assignment *);

@@ -36,7 +36,7 @@ emit_entry(struct compiler *c, const struct assignment *a)
                        cookie_make(COOKIE_USER, a->id, 0),
                        CLIENT_IDLE_TIMEOUT, REG_POOL, a->id, REG_KNOWN);
     }
-    act_group(&c->acts, assignment_group_id(a));
+    compiler_put_pick(c, a);
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
                         &pool->loc);
 }

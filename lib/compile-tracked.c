@@ -33,7 +33,7 @@ emit_new(struct compiler *c, const struct assignment *a)
 
     compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
     compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
-    act_group(&c->acts, assignment_group_id(a));
+    compiler_put_pick(c, a);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), 10,
                   cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include "lib/actions.h"
+
+/* Picking a server
+ * ================
+ *
+ * What a kind of "connections:" does with a packet that needs a server, up to
+ * the point where one is chosen.  How packets are rewritten then is not known
+ * here, nor here how it came about there. */
+
+void
+compiler_put_pick(struct compiler *c, const struct assignment *a)
+{
+    act_group(&c->acts, assignment_group_id(a));
+}

@@ -168,22 +168,25 @@ read_flows(struct session *session, struct reader *r, uint8_t table,
     return ok;
 }
 
-/* Whether the group is a pool's that was saved and restored, as ovs-ctl does
- * it, in a version of OpenFlow that has no selection method, and has lost its
- * mark with it.  Flows keep their cookies, and are read before. */
+/* Whether the group is lbgen's but was saved and restored, as ovs-ctl does it,
+ * in a version of OpenFlow that loses the mark.  It is if there is a record of
+ * the pool, or a flow for the member, that its id says it is for.  Flows keep
+ * their cookies, and are read before. */
 static bool
 is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
 {
+    uint16_t id = gd->group_id;
     const struct of_flow *flow;
 
-    if (gd->type != OFPGT11_SELECT || gd->props.selection_method[0]
-        || gd->group_id <= GROUP_ID_BASE
-        || gd->group_id > GROUP_ID_BASE + UINT16_MAX) {
+    if (!group_has_lost_mark(gd)) {
         return false;
     }
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
-        if (cookie_kind(flow->cookie) == COOKIE_RECORD
-            && cookie_pool(flow->cookie) == gd->group_id - GROUP_ID_BASE) {
+        enum cookie_kind kind = cookie_kind(flow->cookie);
+
+        if (id == (kind == COOKIE_RECORD ? cookie_pool(flow->cookie)
+                   : kind == COOKIE_SERVER ? cookie_member(flow->cookie)
+                   : 0)) {
             return true;
         }
     }
@@ -195,8 +198,7 @@ read_group(struct bridge *bridge, struct ofputil_group_desc *gd)
 {
     if (generation_read(gd, &bridge->generation)) {
         return;
-    } else if (group_is_ours(gd->type, &gd->props)
-               || is_restored(bridge, gd)) {
+    } else if (group_is_ours(gd) || is_restored(bridge, gd)) {
         struct ofputil_group_mod gm = {
             .type = gd->type, .group_id = gd->group_id, .props = gd->props
         };

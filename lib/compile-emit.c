@@ -109,8 +109,12 @@ void
 compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
                     const struct source_loc *loc)
 {
-    struct of_group *group = ofstate_add_group(c->desired, gm);
+    struct of_group *group;
 
+    if (gm->type != OFPGT11_SELECT) {
+        group_mark(gm);
+    }
+    group = ofstate_add_group(c->desired, gm);
     if (group) {
         group->loc = *loc;
         if (group->message->size > MAX_GROUP) {

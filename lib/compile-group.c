@@ -24,7 +24,7 @@
 uint32_t
 assignment_group_id(const struct assignment *a)
 {
-    return GROUP_ID_BASE + a->id;
+    return group_make(GROUP_MAIN, a->id);
 }
 
 /* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a

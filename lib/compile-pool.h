@@ -54,7 +54,8 @@ void compiler_emit_entry(struct compiler *, enum layout_priority,
  * bridge's own flows. */
 void compiler_put_pass(struct compiler *);
 
-/* Adds a group; 'gm' is still the caller's. */
+/* Adds a group; 'gm' is still the caller's.  What is no select group gets its
+ * mark here. */
 void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
                          const struct source_loc *loc);
 

@@ -70,10 +70,15 @@ static void
 diff_old_groups(struct of_group **installed, const struct ofstate *desired,
                 struct changes *changes)
 {
-    for (size_t i = 0; installed[i]; i++) {
-        struct change change = { .old_group = installed[i] };
+    size_t n = 0;
 
-        if (!ofstate_find_group(desired, installed[i]->id)) {
+    while (installed[n]) {
+        n++;
+    }
+    while (n--) {
+        struct change change = { .old_group = installed[n] };
+
+        if (!ofstate_find_group(desired, installed[n]->id)) {
             changes_add(changes, &change);
         }
     }

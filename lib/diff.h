@@ -32,7 +32,9 @@ struct changes {
 /* Fills in '*changes' with what turns 'installed' into 'desired', in an order
  * that never leaves a flow without its group: groups to add or modify, flows
  * to add or modify, flows to delete, groups to delete.  Within each, in the
- * order of ofstate_sorted_*().  Borrows from both states. */
+ * order of ofstate_sorted_*(), apart from groups to delete, which come in the
+ * reverse: those that refer to others go before them.  Borrows from both
+ * states. */
 void diff_compute(const struct ofstate *desired,
                   const struct ofstate *installed, struct changes *changes);
 /* Appends a change. */

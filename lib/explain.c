@@ -245,7 +245,7 @@ check_path(struct explanation *e, const struct bridge *bridge,
                    &desired, diags)) {
         const struct of_group *group
             = ofstate_find_group(&desired,
-                                 GROUP_ID_BASE + e->assignment->id);
+                                 group_make(GROUP_MAIN, e->assignment->id));
         struct of_flow **flows = ofstate_sorted_flows(&desired);
 
         if (group) {
@@ -373,8 +373,9 @@ explain_create(const struct bridge *bridge, const char *name,
                uint16_t port, const struct explain_facts *facts)
 {
     struct explanation *e = lb_xcalloc(1, sizeof *e);
+    uint32_t group_id = group_make(GROUP_MAIN, a->id);
     const struct of_group *group = ofstate_find_group(&bridge->installed,
-                                                      GROUP_ID_BASE + a->id);
+                                                      group_id);
 
     e->assignment = a;
     e->facts = *facts;
@@ -399,7 +400,7 @@ explain_create(const struct bridge *bridge, const char *name,
     } else {
         e->answer = EXPLAIN_NONE;
         add_note(e, "the pool's group %"PRIu32" is gone from the bridge, or "
-                 "is not lbgen's any more", GROUP_ID_BASE + a->id);
+                 "is not lbgen's any more", group_id);
     }
     check_path(e, bridge, name);
     note_client(e);

@@ -126,7 +126,7 @@ generation_read(const struct ofputil_group_desc *gd,
 {
     struct generation read = { .exists = true };
     const struct ofputil_bucket *bucket;
-    bool ours = group_is_ours(gd->type, &gd->props);
+    bool ours = group_is_ours(gd);
 
     if (gd->group_id != GROUP_GENERATION) {
         return false;

@@ -120,14 +120,46 @@ cookie_member(uint64_t cookie)
     return cookie;
 }
 
-/* Groups have no cookie.  What makes one lbgen's is the low half of its
- * selection_method_param, which only seeds the hash. */
+/* Groups have no cookie.  What makes a select group lbgen's is the low half of
+ * its selection_method_param, which only seeds the hash; what makes one of
+ * another type lbgen's are the ids of its buckets, which count up from here
+ * and do nothing in such groups. */
 #define GROUP_MAGIC UINT32_C(0x6c626762)
+#define GROUP_BUCKET_MAGIC UINT32_C(0x6c626700)
 
-/* Pool id 1 to 65535 to group id.  That of pool 0, which there is none, is for
- * lib/generation.h. */
-#define GROUP_ID_BASE UINT32_C(0x6c620000)
-#define GROUP_GENERATION GROUP_ID_BASE
+/* What a group is for: the upper half of its id.  The lower half is a pool's
+ * id or a member's, 1 to 65535.  The group of kind GROUP_MAIN and pool 0, a
+ * pool that cannot be, is for lib/generation.h.
+ *
+ * Buckets refer to groups with lower ids only, so that groups added in the
+ * order of their ids, and deleted in the reverse order, are always whole. */
+enum group_kind {
+    GROUP_MAIN = 0x6c62,        /* A pool's servers. */
+    GROUP_KIND_LAST = 0x6c68    /* Reserved up to here. */
+};
+
+static inline uint32_t
+group_make(enum group_kind kind, uint16_t id)
+{
+    return (uint32_t) kind << 16 | id;
+}
+
+static inline uint16_t
+group_kind(uint32_t group_id)
+{
+    return group_id >> 16;
+}
+
+/* Whether a group id is one that lbgen makes. */
+static inline bool
+group_id_is_ours(uint32_t group_id)
+{
+    return (group_kind(group_id) >= GROUP_MAIN
+            && group_kind(group_id) <= GROUP_KIND_LAST
+            && group_id & UINT16_MAX);
+}
+
+#define GROUP_GENERATION ((uint32_t) GROUP_MAIN << 16)
 
 /* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
  * tells the entry table that lbgen has already had this packet. */

@@ -177,7 +177,7 @@ parse_trace(const char *text, const struct explanation *e,
     bool in_group = false;
 
     snprintf(group, sizeof group, "group:%"PRIu32"\n",
-             GROUP_ID_BASE + e->assignment->id);
+             group_make(GROUP_MAIN, e->assignment->id));
     while (*text) {
         const char *begin = text;
         size_t indent, length;

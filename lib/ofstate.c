@@ -3,6 +3,7 @@
 
 #include "lib/ofstate.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,11 +190,48 @@ of_group_equal(const struct of_group *a, const struct of_group *b)
     return message_equal(a->message, b->message);
 }
 
-bool
-group_is_ours(uint8_t type, const struct ofputil_group_props *props)
+void
+group_mark(struct ofputil_group_mod *gm)
 {
-    return (type == OFPGT11_SELECT && props->selection_method[0]
-            && (uint32_t) props->selection_method_param == GROUP_MAGIC);
+    uint32_t id = GROUP_BUCKET_MAGIC;
+    struct ofputil_bucket *bucket;
+
+    assert(gm->type != OFPGT11_SELECT && !ovs_list_is_empty(&gm->buckets));
+    LIST_FOR_EACH (bucket, list_node, &gm->buckets) {
+        bucket->bucket_id = id++;
+    }
+}
+
+/* Whether the group has buckets, and their ids count up from 'first'. */
+static bool
+buckets_count_from(const struct ofputil_group_desc *gd, uint32_t first)
+{
+    const struct ofputil_bucket *bucket;
+
+    LIST_FOR_EACH (bucket, list_node, &gd->buckets) {
+        if (bucket->bucket_id != first++) {
+            return false;
+        }
+    }
+    return !ovs_list_is_empty(&gd->buckets);
+}
+
+bool
+group_is_ours(const struct ofputil_group_desc *gd)
+{
+    return (gd->type == OFPGT11_SELECT
+            ? (gd->props.selection_method[0]
+               && (uint32_t) gd->props.selection_method_param == GROUP_MAGIC)
+            : buckets_count_from(gd, GROUP_BUCKET_MAGIC));
+}
+
+bool
+group_has_lost_mark(const struct ofputil_group_desc *gd)
+{
+    return (group_id_is_ours(gd->group_id)
+            && (gd->type == OFPGT11_SELECT
+                ? !gd->props.selection_method[0]
+                : buckets_count_from(gd, 0)));
 }
 
 /* Flows that table, priority and cookie do not tell apart go by their bytes,

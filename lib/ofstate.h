@@ -81,8 +81,18 @@ struct of_flow *ofstate_find_overlap(const struct ofstate *state,
 bool of_flow_equal(const struct of_flow *, const struct of_flow *);
 bool of_group_equal(const struct of_group *, const struct of_group *);
 
+/* Gives a group that is no select group the mark that makes it lbgen's: ids of
+ * its buckets, of which it needs one at least.  (A select group carries its
+ * mark in 'props', beside what it seeds the hash with.) */
+void group_mark(struct ofputil_group_mod *gm);
+
 /* Whether a group is lbgen's, by the mark that it carries. */
-bool group_is_ours(uint8_t type, const struct ofputil_group_props *);
+bool group_is_ours(const struct ofputil_group_desc *);
+
+/* Whether a group that has no mark could be one of lbgen's that has lost it,
+ * saved and restored in a version of OpenFlow without selection methods and
+ * ids of buckets. */
+bool group_has_lost_mark(const struct ofputil_group_desc *);
 
 /* Arrays of all flows (by table, falling priority, text of the match) or
  * groups (by id), NULL at the end: a stable order for people.  The caller

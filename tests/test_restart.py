@@ -275,3 +275,47 @@ def test_groups_of_others_are_not_restored_ones(lab):
     lab.lbgen("apply", lab.pool_yaml([1, 1, 1]))
     lab.lbgen("delete", "--all", "-b", "br0")
     assert lab.groups() == before and len(before) == 1
+
+
+# Groups of other types than the pool's own, which carry another mark
+
+MARK = 0x6c626700
+
+
+def add_ff_group(lab, group_id, first_bucket, kind="ff"):
+    watch = {"ff": "watch_port:1,", "all": ""}[kind]
+    lab.ofctl("add-group", "br0", f"group_id={group_id},type={kind},"
+              + ",".join(f"bucket=bucket_id:{first_bucket + i},{watch}"
+                         "actions=output:1" for i in range(2)))
+
+
+@pytest.mark.parametrize("kind", ["ff", "all"])
+def test_groups_are_known_by_their_buckets(web, kind):
+    """Buckets that count up from the mark make any group lbgen's: here one
+    that is left over.  Other numbers do not."""
+    path = apply_file(web)
+    add_ff_group(web, 0x6c630001, MARK, kind)
+    add_ff_group(web, 0x6c640001, MARK + 1, kind)
+    add_ff_group(web, 7, 0, kind)
+    diff = web.lbgen("diff", path, check=2).stdout
+    assert f"\n-group group_id={0x6c630001},type={kind}" in diff
+    assert diff.count("\n-group ") == 1
+    assert "groups +0 ~0 -1, flows +0 ~0 -0" in web.lbgen("apply", path).stdout
+    web.lbgen("delete", "--all", "-b", "br0")
+    groups = web.groups(generation=True)
+    assert [g.split(",")[0] for g in groups] \
+        == [f"group_id={0x6c640001}", "group_id=7"]
+
+
+def test_groups_are_known_after_a_restart_without_openflow_15(web):
+    """Without ids of buckets they are known by the pool or member that their
+    own id names, if there is one."""
+    apply_file(web)
+    pool_id = int(web.groups()[0].split("=")[1].split(",")[0]) & 0xffff
+    add_ff_group(web, 0x6c630000 | pool_id, MARK)
+    add_ff_group(web, 0x6c630000 | pool_id ^ 1, MARK)
+    planned_restart(web)
+    web.lbgen("delete", "--all", "-b", "br0")
+    groups = web.groups(generation=True)
+    assert [g.split(",")[0] for g in groups] \
+        == [f"group_id={0x6c630000 | pool_id ^ 1}"]

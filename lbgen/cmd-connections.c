@@ -12,9 +12,7 @@
 #include "lbgen/report.h"
 #include "lib/conntrack.h"
 #include "lib/leaving.h"
-
-/* Room for "ADDRESS:PORT/PROTOCOL". */
-#define ENDPOINT_STRLEN (IP_STRLEN + 16)
+#include "lib/summary.h"
 
 /* One server of a shown pool. */
 struct row {
@@ -44,17 +42,6 @@ struct view {
     size_t n_shown;
     size_t n_others;            /* In the zone, of no installed server. */
 };
-
-static const char *
-format_endpoint(const struct ip *ip, uint16_t port, char *buf)
-{
-    char text[IP_STRLEN];
-
-    snprintf(buf, ENDPOINT_STRLEN, ip_is_v4(ip) ? "%s:%"PRIu16
-                                                : "[%s]:%"PRIu16,
-             ip_format(ip, text), port);
-    return buf;
-}
 
 static void
 add_row(struct view *v, const struct assignment *a,
@@ -207,19 +194,19 @@ print_connections(const struct view *v)
     for (size_t i = 0; i < v->n_shown; i++) {
         const struct connection *c = v->shown[i].connection;
         const struct row *row = &v->rows[v->shown[i].row];
-        char client[ENDPOINT_STRLEN], vip[ENDPOINT_STRLEN];
+        char client[ENDPOINT_STRLEN], vip[ENDPOINT_STRLEN + 8];
         char server[ENDPOINT_STRLEN], expires[24] = "-";
 
-        format_endpoint(&c->vip, c->vip_port, vip);
+        endpoint_format(&c->vip, c->vip_port, vip);
         snprintf(vip + strlen(vip), sizeof vip - strlen(vip), "/%s",
                  protocol_name(c->protocol));
         if (c->timeout >= 0) {
             snprintf(expires, sizeof expires, "%"PRId64"s", c->timeout);
         }
         printf("%-21s %-25s %-16s %-21s %-12s %7s\n",
-               format_endpoint(&c->client, c->client_port, client), vip,
+               endpoint_format(&c->client, c->client_port, client), vip,
                row->server->name,
-               format_endpoint(&c->server, c->server_port, server),
+               endpoint_format(&c->server, c->server_port, server),
                *c->state ? c->state : "-", expires);
     }
     putchar('\n');
@@ -228,10 +215,10 @@ print_connections(const struct view *v)
 static void
 print_row(const struct row *row)
 {
-    char address[ENDPOINT_STRLEN];
+    char address[PROPERTY_STRLEN];
 
-    printf("  %-16s %-21s ", row->server->name,
-           format_endpoint(&row->server->ip, row->server->port, address));
+    server_properties[0].format(row->server, address, sizeof address);
+    printf("  %-16s %-21s ", row->server->name, address);
     if (row->pool->pool->connections == CONNECTIONS_TRACKED) {
         printf("%11zu%s\n", row->n, row->leaving ? "  leaving" : "");
     } else {
@@ -272,34 +259,40 @@ print_counts(const struct view *v)
 
 /* JSON. */
 
-static void
-put_endpoint(struct json *object, const char *name, const struct ip *ip,
-             uint16_t port)
+static struct json *
+endpoint_to_json(const struct ip *ip, uint16_t port)
 {
     struct json *endpoint = json_object_create();
     char text[IP_STRLEN];
 
     json_object_put_string(endpoint, "ip", ip_format(ip, text));
     json_object_put(endpoint, "port", json_integer_create(port));
-    json_object_put(object, name, endpoint);
+    return endpoint;
 }
 
-/* The pool, the server and its address, which both lists have. */
+static void
+put_endpoint(struct json *object, const char *name, const struct ip *ip,
+             uint16_t port)
+{
+    json_object_put(object, name, endpoint_to_json(ip, port));
+}
+
+/* The pool, the server and its address 'ip', which both lists have. */
 static struct json *
-row_to_json(const struct row *row)
+row_to_json(const struct row *row, const struct ip *ip)
 {
     struct json *object = json_object_create();
 
     json_object_put_string(object, "pool", row->pool->pool->name);
     json_object_put_string(object, "server", row->server->name);
-    put_endpoint(object, "address", &row->server->ip, row->server->port);
+    put_endpoint(object, "address", ip, row->server->port);
     return object;
 }
 
 static struct json *
 connection_to_json(const struct connection *c, const struct row *row)
 {
-    struct json *object = row_to_json(row);
+    struct json *object = row_to_json(row, &c->server);
 
     put_endpoint(object, "client", &c->client, c->client_port);
     put_endpoint(object, "vip", &c->vip, c->vip_port);
@@ -318,8 +311,15 @@ static struct json *
 counts_to_json(const struct row *row)
 {
     bool tracked = row->pool->pool->connections == CONNECTIONS_TRACKED;
-    struct json *object = row_to_json(row);
+    const struct ips *ips = &row->server->ips;
+    struct json *object = row_to_json(row, &ips->ip[0]);
+    struct json *addresses = json_array_create_empty();
 
+    for (size_t i = 0; i < ips->n; i++) {
+        json_array_add(addresses,
+                       endpoint_to_json(&ips->ip[i], row->server->port));
+    }
+    json_object_put(object, "addresses", addresses);
     json_object_put(object, "leaving", json_boolean_create(row->leaving));
     json_object_put(object, "connections",
                     (tracked ? json_integer_create(row->n)

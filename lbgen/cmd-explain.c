@@ -69,9 +69,10 @@ find_pool(const struct bridge *bridge, const char *bridge_name,
     if (!a) {
         diag_error(diags, NULL, "bridge \"%s\" has no pool \"%s\"",
                    bridge_name, name);
-    } else if (ip_is_v4(&client->ip) != ip_is_v4(&a->pool->vip)) {
+    } else if (!ips_find(&a->pool->vips, ip_family(&client->ip))) {
         diag_error(diags, NULL, "pool \"%s\" is for %s, and %s is no such "
-                   "address", name, ip_is_v4(&a->pool->vip) ? "IPv4" : "IPv6",
+                   "address", name,
+                   family_name(ip_family(&a->pool->vips.ip[0])),
                    ip_format(&client->ip, ip));
         a = NULL;
     }

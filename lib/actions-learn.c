@@ -95,12 +95,18 @@ act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
 
 void
 act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-               uint16_t idle_timeout, enum mf_field_id key, uint32_t value,
-               enum mf_field_id known)
+               enum family family, uint16_t idle_timeout,
+               enum mf_field_id key, uint32_t value, enum mf_field_id known)
 {
     learn_begin(acts, table, cookie)->idle_timeout = idle_timeout;
-    learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IP, MFF_ETH_TYPE, 16);
-    learn_match(acts, MFF_IPV4_SRC, MFF_IPV4_DST, 32);
+    if (family == FAMILY_V4) {
+        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IP, MFF_ETH_TYPE, 16);
+        learn_match(acts, MFF_IPV4_SRC, MFF_IPV4_DST, 32);
+    } else {
+        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IPV6, MFF_ETH_TYPE,
+                    16);
+        learn_match(acts, MFF_IPV6_SRC, MFF_IPV6_DST, 128);
+    }
     learn_value(acts, NX_LEARN_DST_MATCH, value, key, 32);
     learn_value(acts, NX_LEARN_DST_LOAD, 1, known, 32);
     learn_finish(acts);

@@ -58,10 +58,32 @@ act_set_mac(struct ofpbuf *acts, enum mf_field_id id, const struct mac *mac)
     set_field(acts, id, &value, NULL);
 }
 
-void
-act_set_ip(struct ofpbuf *acts, enum mf_field_id id, const struct ip *ip)
+static void
+set_ipv6(struct ofpbuf *acts, enum mf_field_id id, const struct ip *ip)
 {
-    act_set_u32(acts, id, ip_v4(ip));
+    union mf_value value = { .ipv6 = ip->addr };
+
+    set_field(acts, id, &value, NULL);
+}
+
+void
+act_set_ip_dst(struct ofpbuf *acts, const struct ip *ip)
+{
+    if (ip_is_v4(ip)) {
+        act_set_u32(acts, MFF_IPV4_DST, ip_v4(ip));
+    } else {
+        set_ipv6(acts, MFF_IPV6_DST, ip);
+    }
+}
+
+void
+act_set_ip_src(struct ofpbuf *acts, const struct ip *ip)
+{
+    if (ip_is_v4(ip)) {
+        act_set_u32(acts, MFF_IPV4_SRC, ip_v4(ip));
+    } else {
+        set_ipv6(acts, MFF_IPV6_SRC, ip);
+    }
 }
 
 struct mf_subfield
@@ -158,8 +180,13 @@ act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
     struct ofpact_nat *nat = ofpact_put_NAT(acts);
 
     nat->flags = NX_NAT_F_DST;
-    nat->range_af = AF_INET;
-    nat->range.addr.ipv4.min = htonl(ip_v4(ip));
+    if (ip_is_v4(ip)) {
+        nat->range_af = AF_INET;
+        nat->range.addr.ipv4.min = htonl(ip_v4(ip));
+    } else {
+        nat->range_af = AF_INET6;
+        nat->range.addr.ipv6.min = ip->addr;
+    }
     nat->range.proto.min = port;
     act_move(acts, MFF_IN_PORT, MFF_CT_MARK, 16);
     act_set_bits(acts, MFF_CT_MARK, mark, mark_mask);

@@ -28,7 +28,10 @@ void act_set_u32(struct ofpbuf *acts, enum mf_field_id, uint32_t);
 void act_set_bits(struct ofpbuf *acts, enum mf_field_id, uint32_t value,
                   uint32_t mask);
 void act_set_mac(struct ofpbuf *acts, enum mf_field_id, const struct mac *);
-void act_set_ip(struct ofpbuf *acts, enum mf_field_id, const struct ip *);
+
+/* Sets the destination (source) of a packet of the family of 'ip'. */
+void act_set_ip_dst(struct ofpbuf *acts, const struct ip *ip);
+void act_set_ip_src(struct ofpbuf *acts, const struct ip *ip);
 
 /* Copies all of field 'src' to the 'n_bits' lowest bits of 'dst'. */
 void act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
@@ -68,10 +71,11 @@ void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
 void act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t hard_timeout, uint32_t limit);
 
-/* learn(): in 'table', 1 into 'known' for IPv4 packets to this one's source,
- * if 'key' holds 'value'. */
+/* learn(): in 'table', 1 into 'known' for packets to the source of this one,
+ * which is of 'family', if 'key' holds 'value'. */
 void act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                    uint16_t idle_timeout, enum mf_field_id key,
+                    enum family family, uint16_t idle_timeout,
+                    enum mf_field_id key,
                     uint32_t value, enum mf_field_id known);
 
 /* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */

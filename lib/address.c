@@ -6,6 +6,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "policies/hash.h"
@@ -44,6 +45,74 @@ ip_format(const struct ip *ip, char buf[IP_STRLEN])
         return inet_ntop(AF_INET, &ip->addr.s6_addr[12], buf, IP_STRLEN);
     }
     return inet_ntop(AF_INET6, &ip->addr, buf, IP_STRLEN);
+}
+
+enum family
+ip_family(const struct ip *ip)
+{
+    return ip_is_v4(ip) ? FAMILY_V4 : FAMILY_V6;
+}
+
+const char *
+family_name(enum family family)
+{
+    return family == FAMILY_V4 ? "IPv4" : "IPv6";
+}
+
+const struct ip *
+ips_find(const struct ips *ips, enum family family)
+{
+    for (size_t i = 0; i < ips->n; i++) {
+        if (ip_family(&ips->ip[i]) == family) {
+            return &ips->ip[i];
+        }
+    }
+    return NULL;
+}
+
+struct ip
+ip_prefix_mask(enum family family, int length)
+{
+    int n_bits = length + (family == FAMILY_V4 ? 96 : 0);
+    struct ip mask;
+
+    for (int i = 0; i < 16; i++) {
+        int n = n_bits - 8 * i;
+
+        mask.addr.s6_addr[i] = (n >= 8 ? 0xff : n <= 0 ? 0
+                                : 0xff << (8 - n) & 0xff);
+    }
+    return mask;
+}
+
+bool
+ips_contain(const struct ips *ips, const struct ip *ip)
+{
+    const struct ip *own = ips_find(ips, ip_family(ip));
+
+    return own && ip_equal(own, ip);
+}
+
+bool
+ips_meet(const struct ips *a, const struct ips *b)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        if (ips_contain(b, &a->ip[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *
+endpoint_format(const struct ip *ip, uint16_t port, char buf[ENDPOINT_STRLEN])
+{
+    char text[IP_STRLEN];
+
+    snprintf(buf, ENDPOINT_STRLEN,
+             ip_is_v4(ip) ? "%s:%"PRIu16 : "[%s]:%"PRIu16,
+             ip_format(ip, text), port);
+    return buf;
 }
 
 const char *

@@ -75,12 +75,30 @@ assignments_uninit(struct assignments *assignments)
     assignments->n_pools = 0;
 }
 
+/* Whether two servers have an address in common, and none of one family
+ * apart. */
+static bool
+ips_go_together(const struct ips *a, const struct ips *b)
+{
+    size_t n_common = 0;
+
+    for (size_t i = 0; i < a->n; i++) {
+        const struct ip *other = ips_find(b, ip_family(&a->ip[i]));
+
+        if (other && !ip_equal(other, &a->ip[i])) {
+            return false;
+        }
+        n_common += other != NULL;
+    }
+    return n_common > 0;
+}
+
 /* Whether connections of one go on with the other. */
 static bool
 is_same_server(const struct server *a, const struct server *b)
 {
     return (!strcmp(a->name, b->name) && a->port == b->port
-            && ip_equal(&a->ip, &b->ip));
+            && ips_go_together(&a->ips, &b->ips));
 }
 
 /* The member id that connections of 'server' of another version of the pool
@@ -105,7 +123,7 @@ find_same_server(const struct assignment *old, const struct server *server)
 static uint64_t
 member_hash(const struct pool *pool, const struct server *server)
 {
-    const uint8_t *addr = server->ip.addr.s6_addr;
+    const uint8_t *addr = server->ips.ip[0].addr.s6_addr;
     uint64_t h = hash_mix(hash_string(pool->name), hash_string(server->name));
 
     for (size_t i = 0; i < 16; i++) {

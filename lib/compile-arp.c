@@ -13,13 +13,14 @@
  * sender address 0.0.0.0, which becomes the target of the reply, as it
  * should. */
 void
-compile_arp(struct compiler *c, const struct pool *pool)
+compile_arp(struct compiler *c, const struct pool *pool,
+            const struct ip *vip)
 {
     struct ofpbuf *acts = &c->acts;
 
     match_set_dl_type(&c->match, htons(ETHERTYPE_ARP));
     match_set_nw_proto(&c->match, ARPOP_REQUEST);
-    match_set_nw_dst(&c->match, htonl(ip_v4(&pool->vip)));
+    match_set_nw_dst(&c->match, htonl(ip_v4(vip)));
 
     act_move(acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
     act_set_mac(acts, MFF_ETH_SRC, &pool->vip_mac);
@@ -27,7 +28,7 @@ compile_arp(struct compiler *c, const struct pool *pool)
     act_move(acts, MFF_ARP_SHA, MFF_ARP_THA, 48);
     act_set_mac(acts, MFF_ARP_SHA, &pool->vip_mac);
     act_move(acts, MFF_ARP_SPA, MFF_ARP_TPA, 32);
-    act_set_ip(acts, MFF_ARP_SPA, &pool->vip);
+    act_set_u32(acts, MFF_ARP_SPA, ip_v4(vip));
     act_output(acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ARP, 0, 0),
                         &pool->loc);

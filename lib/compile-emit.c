@@ -126,9 +126,11 @@ compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
 }
 
 void
-compiler_match_protocol(struct compiler *c, enum protocol protocol)
+compiler_match_protocol(struct compiler *c, enum family family,
+                        enum protocol protocol)
 {
-    match_set_dl_type(&c->match, htons(ETHERTYPE_IP));
+    match_set_dl_type(&c->match, htons(family == FAMILY_V4 ? ETHERTYPE_IP
+                                       : ETHERTYPE_IPV6));
     match_set_nw_proto(&c->match, protocol);
 }
 
@@ -136,8 +138,12 @@ void
 compiler_match_to(struct compiler *c, enum protocol protocol,
                   const struct ip *ip, uint16_t port)
 {
-    compiler_match_protocol(c, protocol);
-    match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
+    compiler_match_protocol(c, ip_family(ip), protocol);
+    if (ip_is_v4(ip)) {
+        match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
+    } else {
+        match_set_ipv6_dst(&c->match, &ip->addr);
+    }
     match_set_tp_dst(&c->match, htons(port));
 }
 
@@ -145,9 +151,26 @@ void
 compiler_match_from(struct compiler *c, enum protocol protocol,
                     const struct ip *ip, uint16_t port)
 {
-    compiler_match_protocol(c, protocol);
-    match_set_nw_src(&c->match, htonl(ip_v4(ip)));
+    compiler_match_protocol(c, ip_family(ip), protocol);
+    if (ip_is_v4(ip)) {
+        match_set_nw_src(&c->match, htonl(ip_v4(ip)));
+    } else {
+        match_set_ipv6_src(&c->match, &ip->addr);
+    }
     match_set_tp_src(&c->match, htons(port));
+}
+
+void
+compiler_match_client(struct compiler *c, const struct ip *client, int prefix)
+{
+    struct ip mask = ip_prefix_mask(ip_family(client), prefix);
+
+    if (ip_is_v4(client)) {
+        match_set_nw_src_masked(&c->match, htonl(ip_v4(client)),
+                                htonl(ip_v4(&mask)));
+    } else {
+        match_set_ipv6_src_masked(&c->match, &client->addr, &mask.addr);
+    }
 }
 
 void

@@ -27,9 +27,28 @@ assignment_group_id(const struct assignment *a)
     return group_make(GROUP_MAIN, a->id);
 }
 
+/* Adds the first 'prefix' bits of the source address to the fields that are
+ * hashed. */
+static void
+hash_source(enum family family, int prefix, struct field_array *fields)
+{
+    struct ip ip = ip_prefix_mask(family, prefix);
+    union mf_value mask;
+
+    memset(&mask, 0, sizeof mask);
+    if (family == FAMILY_V4) {
+        mask.be32 = htonl(ip_v4(&ip));
+        field_array_set(MFF_IPV4_SRC, &mask, fields);
+    } else {
+        mask.ipv6 = ip.addr;
+        field_array_set(MFF_IPV6_SRC, &mask, fields);
+    }
+}
+
 /* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a
  * selection method OVS would leave out the ports of UDP.)  By client: "hash"
- * of the address.  The low half of the parameter marks the group as
+ * of the address; of the fields of both families, the switch leaves out those
+ * that a packet does not have.  The low half of the parameter marks the group as
  * lbgen's. */
 static void
 set_selection(const struct pool *pool, struct ofputil_group_props *props)
@@ -37,7 +56,6 @@ set_selection(const struct pool *pool, struct ofputil_group_props *props)
     struct distribution dist = {
         .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
     };
-    union mf_value mask;
 
     pool_distribute(pool, &dist);
     props->selection_method_param = GROUP_MAGIC;
@@ -48,9 +66,12 @@ set_selection(const struct pool *pool, struct ofputil_group_props *props)
 
     case POLICY_BY_CLIENT:
         strcpy(props->selection_method, "hash");
-        memset(&mask, 0, sizeof mask);
-        mask.be32 = htonl(UINT32_MAX << (32 - dist.client_prefix));
-        field_array_set(MFF_IPV4_SRC, &mask, &props->fields);
+        if (ips_find(&pool->vips, FAMILY_V4)) {
+            hash_source(FAMILY_V4, dist.client_prefix, &props->fields);
+        }
+        if (ips_find(&pool->vips, FAMILY_V6)) {
+            hash_source(FAMILY_V6, dist.client_prefix6, &props->fields);
+        }
         break;
     }
     free(dist.shares);

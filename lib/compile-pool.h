@@ -63,11 +63,16 @@ void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
 uint8_t compiler_table(const struct compiler *, enum layout_table);
 
 /* Match packets of a protocol, and to (from) one address and port. */
-void compiler_match_protocol(struct compiler *, enum protocol);
+void compiler_match_protocol(struct compiler *, enum family, enum protocol);
 void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
                        uint16_t port);
 void compiler_match_from(struct compiler *, enum protocol, const struct ip *,
                          uint16_t port);
+
+/* Match what comes from 'client', as far as the first 'prefix' bits of its
+ * address go. */
+void compiler_match_client(struct compiler *, const struct ip *client,
+                           int prefix);
 
 /* Match a state of connection tracking: bits of 'mask' as in 'state', which
  * has CT_TRACKED implied. */
@@ -95,8 +100,10 @@ void compile_stateless(struct compiler *, const struct assignment *);
 void compile_tracked_common(struct compiler *);
 void compile_stateless_common(struct compiler *);
 
-/* Emits the flow that answers ARP requests for the pool's VIP. */
-void compile_arp(struct compiler *, const struct pool *);
+/* Emits the flow that answers ARP requests for 'vip' of 'pool', which is
+ * IPv4. */
+void compile_arp(struct compiler *, const struct pool *,
+                 const struct ip *vip);
 
 /* Adds the pool's group. */
 void compile_group(struct compiler *, const struct assignment *);

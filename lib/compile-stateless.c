@@ -24,16 +24,17 @@
 #define CLIENT_IDLE_TIMEOUT 3600
 
 static void
-emit_entry(struct compiler *c, const struct assignment *a)
+emit_entry(struct compiler *c, const struct assignment *a,
+           const struct ip *vip)
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, pool->port);
     act_learn_client(&c->acts, compiler_table(c, TABLE_CLIENT),
                      cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT);
     if (pool->guard == GUARD_ON) {
         act_learn_user(&c->acts, compiler_table(c, TABLE_GUARD),
-                       cookie_make(COOKIE_USER, a->id, 0),
+                       cookie_make(COOKIE_USER, a->id, 0), ip_family(vip),
                        CLIENT_IDLE_TIMEOUT, REG_POOL, a->id, REG_KNOWN);
     }
     compiler_put_pick(c, a);
@@ -43,13 +44,14 @@ emit_entry(struct compiler *c, const struct assignment *a)
 
 static void
 emit_server(struct compiler *c, const struct assignment *a,
-            const struct server *server, uint16_t member, uint16_t port)
+            const struct server *server, const struct ip *ip, uint16_t member,
+            uint16_t port)
 {
     bool tcp = a->pool->protocol == PROTOCOL_TCP;
 
-    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
-    act_set_ip(&c->acts, MFF_IPV4_DST, &server->ip);
+    act_set_ip_dst(&c->acts, ip);
     act_set_u16(&c->acts, tcp ? MFF_TCP_DST : MFF_UDP_DST, server->port);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
@@ -57,13 +59,14 @@ emit_server(struct compiler *c, const struct assignment *a,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
 }
 
-/* Turns what comes from 'server' into what the VIP answers. */
+/* Turns what comes from a server into what 'vip' answers. */
 static void
-put_return_actions(struct compiler *c, const struct pool *pool)
+put_return_actions(struct compiler *c, const struct pool *pool,
+                   const struct ip *vip)
 {
     bool tcp = pool->protocol == PROTOCOL_TCP;
 
-    act_set_ip(&c->acts, MFF_IPV4_SRC, &pool->vip);
+    act_set_ip_src(&c->acts, vip);
     act_set_u16(&c->acts, tcp ? MFF_TCP_SRC : MFF_UDP_SRC, pool->port);
     act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
     act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
@@ -71,10 +74,10 @@ put_return_actions(struct compiler *c, const struct pool *pool)
 
 static void
 emit_return(struct compiler *c, const struct assignment *a,
-            const struct server *server, uint16_t member)
+            const struct server *server, const struct ip *ip, uint16_t member)
 {
-    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
-    put_return_actions(c, a->pool);
+    compiler_match_from(c, a->pool->protocol, ip, server->port);
+    put_return_actions(c, a->pool, ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit_entry(c, PRIORITY_RETURN,
                         cookie_make(COOKIE_RETURN, a->id, member),
                         &server->loc);
@@ -84,9 +87,10 @@ emit_return(struct compiler *c, const struct assignment *a,
  * entry flow has seen of late. */
 static void
 emit_guarded_return(struct compiler *c, const struct assignment *a,
-                    const struct server *server, uint16_t member)
+                    const struct server *server, const struct ip *ip,
+                    uint16_t member)
 {
-    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
+    compiler_match_from(c, a->pool->protocol, ip, server->port);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
     act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));
@@ -95,29 +99,40 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
                         cookie_make(COOKIE_GUARD, a->id, member),
                         &server->loc);
 
-    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
     match_set_reg(&c->match, REG_KNOWN - MFF_REG0, 1);
-    put_return_actions(c, a->pool);
+    put_return_actions(c, a->pool, ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit(c, compiler_table(c, TABLE_RETURN), 10,
                   cookie_make(COOKIE_RETURN, a->id, member), &server->loc);
+}
+
+static void
+emit_member(struct compiler *c, const struct assignment *a, size_t i)
+{
+    const struct server *server = &a->pool->servers[i];
+    uint16_t port = compiler_port(c, server);
+
+    for (size_t j = 0; port != PORT_NONE && j < server->ips.n; j++) {
+        const struct ip *ip = &server->ips.ip[j];
+
+        emit_server(c, a, server, ip, a->members[i], port);
+        if (a->pool->guard == GUARD_ON) {
+            emit_guarded_return(c, a, server, ip, a->members[i]);
+        } else {
+            emit_return(c, a, server, ip, a->members[i]);
+        }
+    }
 }
 
 void
 compile_stateless(struct compiler *c, const struct assignment *a)
 {
-    bool guarded = a->pool->guard == GUARD_ON;
-
-    emit_entry(c, a);
+    for (size_t i = 0; i < a->pool->vips.n; i++) {
+        emit_entry(c, a, &a->pool->vips.ip[i]);
+    }
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        const struct server *server = &a->pool->servers[i];
-        uint16_t port = compiler_port(c, server);
-
-        if (port != PORT_NONE) {
-            emit_server(c, a, server, a->members[i], port);
-            (guarded ? emit_guarded_return : emit_return)(
-                c, a, server, a->members[i]);
-        }
+        emit_member(c, a, i);
     }
 }
 

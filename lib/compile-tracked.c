@@ -11,15 +11,19 @@
  *
  * Only the first packet of a connection meets the group.  It is committed with
  * NAT to the server and goes out at once, without another recirculation.  The
- * rest of the connection takes one recirculation in each direction. */
+ * rest of the connection takes one recirculation in each direction.
+ *
+ * A pool with VIPs of both families has two flows where addresses are matched
+ * or set, and one for both where the connection's mark says it all. */
 
 /* Client to VIP, first look. */
 static void
-emit_entry(struct compiler *c, const struct assignment *a)
+emit_entry(struct compiler *c, const struct assignment *a,
+           const struct ip *vip)
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, pool->port);
     act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_FORWARD));
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
                         &pool->loc);
@@ -27,12 +31,12 @@ emit_entry(struct compiler *c, const struct assignment *a)
 
 /* Client to VIP, connection not known. */
 static void
-emit_new(struct compiler *c, const struct assignment *a)
+emit_new(struct compiler *c, const struct assignment *a, const struct ip *vip)
 {
     const struct pool *pool = a->pool;
 
     compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
-    compiler_match_to(c, pool->protocol, &pool->vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, pool->port);
     compiler_put_pick(c, a);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), 10,
                   cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
@@ -52,14 +56,15 @@ emit_forward(struct compiler *c, const struct assignment *a,
                   cookie_make(COOKIE_FORWARD, a->id, member), &server->loc);
 }
 
-/* Client to VIP, this server chosen. */
+/* Client to VIP, this server chosen, with 'ip' for the VIP's family. */
 static void
 emit_server(struct compiler *c, const struct assignment *a,
-            const struct server *server, uint16_t member, uint16_t port)
+            const struct server *server, const struct ip *ip, uint16_t member,
+            uint16_t port)
 {
-    compiler_match_protocol(c, a->pool->protocol);
+    compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
-    act_ct_commit(&c->acts, c->settings->zone, &server->ip, server->port,
+    act_ct_commit(&c->acts, c->settings->zone, ip, server->port,
                   (uint32_t) member << MARK_MEMBER_SHIFT, MARK_MEMBER_MASK);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
@@ -71,9 +76,9 @@ emit_server(struct compiler *c, const struct assignment *a,
  * flow. */
 static void
 emit_return(struct compiler *c, const struct assignment *a,
-            const struct server *server)
+            const struct server *server, const struct ip *ip)
 {
-    compiler_match_from(c, a->pool->protocol, &server->ip, server->port);
+    compiler_match_from(c, a->pool->protocol, ip, server->port);
     act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_REVERSE));
     compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_RETURN, 0, 0),
                         &server->loc);
@@ -104,12 +109,17 @@ emit_member(struct compiler *c, const struct assignment *a, size_t i)
     if (port == PORT_NONE) {
         return;
     }
-    emit_return(c, a, server);
-    if (server_effective_state(server) != SERVER_MAINT) {
-        emit_forward(c, a, server, a->members[i], port);
-        emit_server(c, a, server, a->members[i], port);
-        emit_reverse(c, a, server, a->members[i]);
+    for (size_t j = 0; j < server->ips.n; j++) {
+        emit_return(c, a, server, &server->ips.ip[j]);
     }
+    if (server_effective_state(server) == SERVER_MAINT) {
+        return;
+    }
+    for (size_t j = 0; j < server->ips.n; j++) {
+        emit_server(c, a, server, &server->ips.ip[j], a->members[i], port);
+    }
+    emit_forward(c, a, server, a->members[i], port);
+    emit_reverse(c, a, server, a->members[i]);
 }
 
 /* A server that is gone from the pool: connections go on, none begins. */
@@ -121,7 +131,9 @@ emit_leaving(struct compiler *c, const struct assignment *a,
     uint16_t port = compiler_port(c, server);
 
     if (port != PORT_NONE) {
-        emit_return(c, a, server);
+        for (size_t i = 0; i < server->ips.n; i++) {
+            emit_return(c, a, server, &server->ips.ip[i]);
+        }
         emit_forward(c, a, server, leaving->member, port);
         emit_reverse(c, a, server, leaving->member);
     }
@@ -130,8 +142,10 @@ emit_leaving(struct compiler *c, const struct assignment *a,
 void
 compile_tracked(struct compiler *c, const struct assignment *a)
 {
-    emit_entry(c, a);
-    emit_new(c, a);
+    for (size_t i = 0; i < a->pool->vips.n; i++) {
+        emit_entry(c, a, &a->pool->vips.ip[i]);
+        emit_new(c, a, &a->pool->vips.ip[i]);
+    }
     for (size_t i = 0; i < a->n_leaving; i++) {
         emit_leaving(c, a, &a->leaving[i]);
     }
@@ -146,6 +160,7 @@ compile_resident(const struct settings *settings, const struct assignment *a,
                  uint16_t seconds, struct ofstate *flows, struct diags *diags)
 {
     const struct pool *pool = a->pool;
+    const struct ip *vip = ips_find(&pool->vips, ip_family(client));
     uint16_t member = a->members[index];
     struct compiler c = {
         .settings = settings,
@@ -157,9 +172,8 @@ compile_resident(const struct settings *settings, const struct assignment *a,
     match_init_catchall(&c.match);
     ofpbuf_init(&c.acts, 64);
     compiler_match_ct(&c, CT_NEW, CT_NEW | CT_INVALID);
-    compiler_match_to(&c, pool->protocol, &pool->vip, pool->port);
-    match_set_nw_src_masked(&c.match, htonl(ip_v4(client)),
-                            htonl(UINT32_MAX << (32 - prefix)));
+    compiler_match_to(&c, pool->protocol, vip, pool->port);
+    compiler_match_client(&c, client, prefix);
     act_set_u32(&c.acts, REG_MEMBER, member);
     act_resubmit(&c.acts, compiler_table(&c, TABLE_SERVER));
     compiler_emit(&c, compiler_table(&c, TABLE_FORWARD), 15,

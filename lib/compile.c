@@ -55,7 +55,9 @@ compile_fallback(struct compiler *c)
 static void
 compile_pool(struct compiler *c, const struct assignment *a)
 {
-    compile_arp(c, a->pool);
+    for (size_t i = 0; i < a->pool->vips.n; i++) {
+        compile_arp(c, a->pool, &a->pool->vips.ip[i]);
+    }
     connections_compilers[a->pool->connections].pool(c, a);
     compile_group(c, a);
     compile_record(c, a);

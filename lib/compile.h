@@ -27,7 +27,8 @@ bool compile(const struct model *model, const struct assignments *assignments,
 
 /* Adds to 'flows' the flow that for 'seconds' gives new connections of a
  * client, the first 'prefix' bits of 'client', to server 'index' of the
- * tracked pool of 'a', whatever the slots say. */
+ * tracked pool of 'a', whatever the slots say.  The pool has a VIP of the
+ * client's family. */
 void compile_resident(const struct settings *settings,
                       const struct assignment *a, size_t index,
                       const struct ip *client, int prefix, uint16_t seconds,

@@ -49,22 +49,39 @@
 #define BATCH 1000
 
 struct conntrack_target
-conntrack_target(const struct pool *pool, const struct server *server,
-                 uint16_t member)
+conntrack_target(const struct pool *pool, const struct ip *vip,
+                 const struct server *server, uint16_t member)
 {
     struct conntrack_target target = {
         .protocol = pool->protocol,
-        .vip = pool->vip,
+        .vip = *vip,
         .vip_port = pool->port,
         .any_server = !server,
     };
 
     if (server) {
-        target.server = server->ip;
+        target.server = *ips_find(&server->ips, ip_family(vip));
         target.server_port = server->port;
         target.member = member;
     }
     return target;
+}
+
+size_t
+conntrack_targets(const struct pool *pool, const struct server *server,
+                  uint16_t member, struct conntrack_target targets[N_FAMILIES])
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < pool->vips.n; i++) {
+        const struct ip *vip = &pool->vips.ip[i];
+
+        /* One that is leaving may be older than a VIP. */
+        if (ips_find(&server->ips, ip_family(vip))) {
+            targets[n++] = conntrack_target(pool, vip, server, member);
+        }
+    }
+    return n;
 }
 
 bool

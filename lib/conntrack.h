@@ -80,10 +80,19 @@ struct conntrack_target {
                                  * address, where it can be told; 0 for any. */
 };
 
-/* A target for 'server' of 'pool', or all its servers if that is NULL. */
+/* A target for what comes to 'vip' of 'pool' and goes to 'server', or to all
+ * its servers if that is NULL.  A server has an address of the VIP's
+ * family. */
 struct conntrack_target conntrack_target(const struct pool *pool,
+                                         const struct ip *vip,
                                          const struct server *server,
                                          uint16_t member);
+
+/* Fills in targets for what comes to 'pool' and goes to 'server', one for each
+ * VIP, and returns their number. */
+size_t conntrack_targets(const struct pool *pool, const struct server *server,
+                         uint16_t member,
+                         struct conntrack_target targets[N_FAMILIES]);
 
 /* Whether 'target' means 'connection'. */
 bool conntrack_target_matches(const struct conntrack_target *target,

@@ -56,7 +56,7 @@ collect_wanted(struct discovery *d, struct model *model,
             struct server *server = &pool->servers[j];
 
             if ((only ? server == only : server_leaves_out(server))
-                && ip_is_v4(&server->ip)) {
+                && ips_find(&server->ips, FAMILY_V4)) {
                 d->wanted = lb_grow(d->wanted, d->n_wanted,
                                     &d->allocated_wanted, sizeof *d->wanted);
                 d->wanted[d->n_wanted].question = d->n_wanted;
@@ -72,7 +72,7 @@ compare_wanted(const void *a_, const void *b_)
 {
     const struct wanted *a = a_;
     const struct wanted *b = b_;
-    int cmp = memcmp(&a->server->ip, &b->server->ip, sizeof a->server->ip);
+    int cmp = memcmp(&a->server->ips.ip[0], &b->server->ips.ip[0], sizeof a->server->ips.ip[0]);
 
     return cmp ? cmp : a->question < b->question ? -1 : 1;
 }
@@ -90,9 +90,9 @@ make_questions(struct discovery *d)
     for (size_t i = 0; i < d->n_wanted; i++) {
         const struct server *server = d->wanted[i].server;
 
-        if (!q || !ip_equal(&q->ip, &server->ip)) {
+        if (!q || !ip_equal(&q->ip, &server->ips.ip[0])) {
             q = &d->questions[d->n_questions++];
-            q->ip = server->ip;
+            q->ip = server->ips.ip[0];
             q->port = PROBE_ALL_PORTS;
         }
         if (server->interface) {
@@ -242,7 +242,7 @@ report_contradiction(const struct discovery *d, const struct server *server,
                server->has_mac ? "mac" : "interface",
                (server->has_mac ? mac_format(&server->mac, mac)
                 : server->interface),
-               ip_format(&server->ip, ip), format_answer(d, answer, who));
+               ip_format(&server->ips.ip[0], ip), format_answer(d, answer, who));
 }
 
 static void
@@ -253,7 +253,7 @@ report_conflict(const struct discovery *d, const struct server *server,
 
     diag_error(d->diags, &server->loc, "server \"%s\": %s has two answers, "
                "from %s and from %s; take the address away from one, or give "
-               "mac and interface", server->name, ip_format(&server->ip, ip),
+               "mac and interface", server->name, ip_format(&server->ips.ip[0], ip),
                format_answer(d, a, who_a), format_answer(d, b, who_b));
 }
 
@@ -268,7 +268,7 @@ find_known(const struct discovery *d, const struct server *server)
         for (size_t j = 0; j < pool->n_servers; j++) {
             const struct server *old = &pool->servers[j];
 
-            if (ip_equal(&old->ip, &server->ip) && server_is_located(old)
+            if (ip_equal(&old->ips.ip[0], &server->ips.ip[0]) && server_is_located(old)
                 && (!server->has_mac
                     || mac_equal(&server->mac, server_mac(old)))
                 && (!server->interface
@@ -293,7 +293,7 @@ settle_silent(struct discovery *d, struct server *server)
 
     server->missing = false;
     is_maint = server_effective_state(server) == SERVER_MAINT;
-    ip_format(&server->ip, ip);
+    ip_format(&server->ips.ip[0], ip);
     if (known) {
         found_set(server, server_mac(known), server_interface(known));
         if (!is_maint) {

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <net/ethernet.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,19 @@ set_answer(struct explanation *e)
     }
 }
 
+/* Whether 'ip' is 'network' where 'mask' is 1. */
+static bool
+ip_in_network(const struct ip *ip, const struct in6_addr *network,
+              const struct in6_addr *mask)
+{
+    for (int i = 0; i < 16; i++) {
+        if ((ip->addr.s6_addr[i] ^ network->s6_addr[i]) & mask->s6_addr[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Whether the flow of a resident is for the packet in question. */
 static bool
 flow_means(const struct of_flow *flow, const struct explanation *e)
@@ -136,9 +150,14 @@ flow_means(const struct of_flow *flow, const struct explanation *e)
     struct match match;
 
     minimatch_expand(&flow->match, &match);
-    return (ip_is_v4(client)
-            && !((htonl(ip_v4(client)) ^ match.flow.nw_src)
-                 & match.wc.masks.nw_src));
+    if (ip_is_v4(client)) {
+        return (match.flow.dl_type == htons(ETHERTYPE_IP)
+                && !((htonl(ip_v4(client)) ^ match.flow.nw_src)
+                     & match.wc.masks.nw_src));
+    }
+    return (match.flow.dl_type == htons(ETHERTYPE_IPV6)
+            && ip_in_network(client, &match.flow.ipv6_src,
+                             &match.wc.masks.ipv6_src));
 }
 
 /* Looks for the client among those that stay with a server that drains. */
@@ -344,7 +363,8 @@ static void
 note_client(struct explanation *e)
 {
     if (e->answer == EXPLAIN_SERVER
-        && ip_equal(&e->packet.tuple.src, &get_server(e, e->server)->ip)) {
+        && ips_contain(&get_server(e, e->server)->ips,
+                       &e->packet.tuple.src)) {
         add_note(e, "the client is that server, and a switch sends no packet "
                  "back where it came from: there will be no connection");
     }
@@ -358,7 +378,7 @@ init_packet(struct explanation *e, const struct ip *client, uint16_t port)
     e->packet = (struct pick_packet) {
         .tuple = {
             .src = *client,
-            .dst = pool->vip,
+            .dst = *ips_find(&pool->vips, ip_family(client)),
             .protocol = pool->protocol,
             .src_port = port,
             .dst_port = pool->port,

@@ -88,7 +88,8 @@ struct explanation {
 };
 
 /* Says what happens to a new connection from 'client' and, unless it is 0, the
- * source port 'port', to the pool of 'assignment'.  'name' is the bridge, for
+ * source port 'port', to the pool of 'assignment', which has a VIP of the
+ * client's family.  'name' is the bridge, for
  * messages. */
 struct explanation *explain_create(const struct bridge *, const char *name,
                                    const struct assignment *assignment,

@@ -27,7 +27,7 @@ leaving_add(struct assignment *a, const struct server *server,
 
     leaving->member = member;
     leaving->server.name = lb_xstrdup(server->name);
-    leaving->server.ip = server->ip;
+    leaving->server.ips = server->ips;
     leaving->server.port = server->port;
     leaving->server.mac = *server_mac(server);
     leaving->server.has_mac = true;

@@ -40,22 +40,14 @@ locate(const struct node *node, const char *key)
     return value ? &value->loc : &node->loc;
 }
 
-static bool
-ip_is_set(const struct ip *ip)
-{
-    static const struct ip zero;
-
-    return !ip_equal(ip, &zero);
-}
-
 /* "10.0.0.1:80/tcp" */
 static const char *
 format_endpoint(struct arena *arena, const struct ip *ip, uint16_t port,
                 enum protocol protocol)
 {
-    char buf[IP_STRLEN];
+    char buf[ENDPOINT_STRLEN];
 
-    return arena_printf(arena, "%s:%u/%s", ip_format(ip, buf), port,
+    return arena_printf(arena, "%s/%s", endpoint_format(ip, port, buf),
                         protocol_name(protocol));
 }
 
@@ -104,18 +96,18 @@ check_server_names(const struct place *place, struct strmap *names,
 }
 
 static void
-check_server_endpoint(const struct place *place, struct strmap *endpoints,
-                      struct arena *arena, struct diags *diags)
+check_server_endpoint(const struct place *place, const struct ip *ip,
+                      struct strmap *endpoints, struct arena *arena,
+                      struct diags *diags)
 {
     const struct server *server = place->server;
     const struct place *first;
     const char *key;
 
-    if (!ip_is_set(&server->ip) || !server->port) {
+    if (!server->port) {
         return;
     }
-    key = format_endpoint(arena, &server->ip, server->port,
-                          place->pool->protocol);
+    key = format_endpoint(arena, ip, server->port, place->pool->protocol);
     first = map_place(endpoints, arena, key, place);
     if (first) {
         char owner[OWNER_SIZE];
@@ -141,7 +133,10 @@ pool_check(const struct pool *pool, const struct node *pool_node,
         struct place place = { pool, &pool->servers[i], servers->items[i] };
 
         check_server_names(&place, &names, &arena, diags);
-        check_server_endpoint(&place, &endpoints, &arena, diags);
+        for (size_t j = 0; j < place.server->ips.n; j++) {
+            check_server_endpoint(&place, &place.server->ips.ip[j], &endpoints,
+                                  &arena, diags);
+        }
     }
     strmap_uninit(&names);
     strmap_uninit(&endpoints);
@@ -167,16 +162,17 @@ check_pool_name(struct checker *c, const struct place *place)
 
 /* Packets to one address, port and protocol can go to one pool only. */
 static void
-check_endpoint(struct checker *c, const struct place *place)
+check_endpoint(struct checker *c, const struct place *place,
+               const struct ip *vip)
 {
     const struct pool *pool = place->pool;
     const struct place *first;
     const char *key;
 
-    if (!ip_is_set(&pool->vip) || !pool->port) {
+    if (!pool->port) {
         return;
     }
-    key = format_endpoint(&c->arena, &pool->vip, pool->port, pool->protocol);
+    key = format_endpoint(&c->arena, vip, pool->port, pool->protocol);
     first = map_place(&c->endpoints, &c->arena, key, place);
     if (first) {
         char owner[OWNER_SIZE];
@@ -195,18 +191,15 @@ say_if_derived(const struct place *pool)
     return node_get(pool->node, "vip_mac") ? "" : " (by default)";
 }
 
-/* A VIP has one answer to ARP requests. */
+/* A VIP has one answer to the question who has it. */
 static void
-check_vip_mac(struct checker *c, const struct place *place)
+check_vip_mac(struct checker *c, const struct place *place,
+              const struct ip *vip)
 {
     const struct pool *pool = place->pool;
     const struct place *first;
-    const char *key;
+    const char *key = format_ip(&c->arena, vip);
 
-    if (!ip_is_set(&pool->vip)) {
-        return;
-    }
-    key = format_ip(&c->arena, &pool->vip);
     first = map_place(&c->vips, &c->arena, key, place);
     if (first && !mac_equal(&first->pool->vip_mac, &pool->vip_mac)) {
         char owner[OWNER_SIZE], mac[MAC_STRLEN];
@@ -273,7 +266,8 @@ check_server_interface(struct checker *c, const struct place *place,
 /* What a stateless pool gets back from a server is recognised by the server's
  * address and port alone, so it must not share them. */
 static void
-check_replies(struct checker *c, const struct place *place)
+check_replies(struct checker *c, const struct place *place,
+              const struct ip *ip)
 {
     const struct pool *pool = place->pool;
     const struct server *server = place->server;
@@ -283,8 +277,7 @@ check_replies(struct checker *c, const struct place *place)
     if (!server->port) {
         return;
     }
-    key = format_endpoint(&c->arena, &server->ip, server->port,
-                          pool->protocol);
+    key = format_endpoint(&c->arena, ip, server->port, pool->protocol);
     first = map_place(&c->server_endpoints, &c->arena, key, place);
     if (first && first->pool != pool
         && (pool->connections == CONNECTIONS_STATELESS
@@ -304,26 +297,27 @@ check_replies(struct checker *c, const struct place *place)
 static void
 check_server(struct checker *c, const struct place *place)
 {
-    const char *ip;
+    const struct ips *ips = &place->server->ips;
 
-    if (!ip_is_set(&place->server->ip)) {
-        return;
+    for (size_t i = 0; i < ips->n; i++) {
+        const char *ip = format_ip(&c->arena, &ips->ip[i]);
+
+        map_place(&c->server_ips, &c->arena, ip, place);
+        check_server_mac(c, place, ip);
+        check_server_interface(c, place, ip);
+        check_replies(c, place, &ips->ip[i]);
     }
-    ip = format_ip(&c->arena, &place->server->ip);
-    map_place(&c->server_ips, &c->arena, ip, place);
-    check_server_mac(c, place, ip);
-    check_server_interface(c, place, ip);
-    check_replies(c, place);
 }
 
 /* A VIP answers for its pool, so no server can have it.  Needs all servers. */
 static void
-check_vip_is_no_server(struct checker *c, const struct place *place)
+check_vip_is_no_server(struct checker *c, const struct place *place,
+                       const struct ip *vip)
 {
     char owner[OWNER_SIZE], ip[IP_STRLEN];
     const struct place *server;
 
-    ip_format(&place->pool->vip, ip);
+    ip_format(vip, ip);
     server = strmap_get(&c->server_ips, ip);
     if (server) {
         diag_error(c->diags, locate(place->node, "vip"),
@@ -341,8 +335,10 @@ check_pool(struct checker *c, const struct place *place)
     const struct node *servers = node_get(place->node, "servers");
 
     check_pool_name(c, place);
-    check_endpoint(c, place);
-    check_vip_mac(c, place);
+    for (size_t i = 0; i < pool->vips.n; i++) {
+        check_endpoint(c, place, &pool->vips.ip[i]);
+        check_vip_mac(c, place, &pool->vips.ip[i]);
+    }
     for (size_t i = 0; i < pool->n_servers; i++) {
         struct place server = { pool, &pool->servers[i], servers->items[i] };
 
@@ -364,7 +360,9 @@ model_check(const struct model *model, const struct node *pools_node,
     for (size_t i = 0; i < model->n_pools; i++) {
         struct place place = { model->pools[i], NULL, pools_node->items[i] };
 
-        check_vip_is_no_server(&c, &place);
+        for (size_t j = 0; j < place.pool->vips.n; j++) {
+            check_vip_is_no_server(&c, &place, &place.pool->vips.ip[j]);
+        }
     }
     strmap_uninit(&c.pool_names);
     strmap_uninit(&c.endpoints);

@@ -23,6 +23,9 @@ extern const struct word guard_words[];
 bool value_u16(const struct reader *, const struct node *, long min, long max,
                uint16_t *value);
 bool value_ip(const struct reader *, const struct node *, struct ip *);
+
+/* One address, or a list of one of each family. */
+bool value_ips(const struct reader *, const struct node *, struct ips *);
 bool value_mac(const struct reader *, const struct node *, struct mac *);
 
 /* "90", "90s", "5m" or "2h", at least one second. */

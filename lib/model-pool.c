@@ -21,7 +21,7 @@ read_pool_vip(const struct reader *r, const struct node *node, void *pool_)
 {
     struct pool *pool = pool_;
 
-    return value_ip(r, node, &pool->vip);
+    return value_ips(r, node, &pool->vips);
 }
 
 static bool
@@ -228,7 +228,10 @@ read_params(struct reader *r, const struct node *node, struct pool *pool)
         const struct node *value = node_get(node, param->name);
 
         known[i] = param->name;
-        if (value) {
+        if (value && !pool_has_param(pool, i)) {
+            reader_error(r, &value->loc, "%s is for IPv%d, and this pool has "
+                         "no such vip", param->name, param->ip_version);
+        } else if (value) {
             r->key = param->name;
             value_number(r, value, param->min, param->max, &pool->params[i]);
         }
@@ -277,14 +280,56 @@ check_known(const struct reader *r, const struct node *node)
     fields_check_known(r, node, known, NULL);
 }
 
+/* Queues the error for a server without an address of the family of 'vip'. */
+static void
+report_family(const struct reader *r, const struct node *node,
+              const struct server *server, const struct ip *vip)
+{
+    const struct node *ip = node_get(node, "ip");
+    char owner[OWNER_SIZE], text[IP_STRLEN];
+
+    diag_error(r->diags, ip ? &ip->loc : &node->loc,
+               "%s: ip must have an %s address as well, or instead: what "
+               "comes to vip %s cannot go to another family",
+               owner_format("server", server->name, owner),
+               family_name(ip_family(vip)), ip_format(vip, text));
+}
+
+/* Sees to it that each server of 'pool' can be reached from all VIPs, and
+ * forgets addresses that none of them needs. */
+static void
+match_families(const struct reader *r, const struct node *node,
+               struct pool *pool)
+{
+    const struct node *servers = node_get(node, "servers");
+
+    for (size_t i = 0; pool->vips.n && i < pool->n_servers; i++) {
+        struct server *server = &pool->servers[i];
+        struct ips ips = { .n = 0 };
+
+        for (size_t j = 0; server->ips.n && j < pool->vips.n; j++) {
+            enum family family = ip_family(&pool->vips.ip[j]);
+            const struct ip *ip = ips_find(&server->ips, family);
+
+            if (ip) {
+                ips.ip[ips.n++] = *ip;
+            } else {
+                report_family(r, servers->items[i], server,
+                              &pool->vips.ip[j]);
+            }
+        }
+        server->ips = ips;
+    }
+}
+
 /* Fills in what is left out and has a default that depends on the rest. */
 static void
 fill_in(struct pool *pool)
 {
     static const struct mac zero;
 
-    if (mac_equal(&pool->vip_mac, &zero)) {
-        pool->vip_mac = ip_derive_mac(&pool->vip);
+    if (mac_equal(&pool->vip_mac, &zero) && pool->vips.n) {
+        pool->vip_mac = ip_derive_mac(&pool->vips.ip[0]);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (!pool->servers[i].port) {
@@ -352,6 +397,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     check_known(&r, node);
     fields_read(&r, node, pool_fields, pool);
     read_all_params(&r, node, pool);
+    match_families(&r, node, pool);
     fill_in(pool);
     check_guard(&r, node, pool);
     check_drain_timeout(&r, node, pool);

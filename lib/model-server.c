@@ -27,7 +27,7 @@ read_server_ip(const struct reader *r, const struct node *node, void *server_)
 {
     struct server *server = server_;
 
-    return value_ip(r, node, &server->ip);
+    return value_ips(r, node, &server->ips);
 }
 
 static bool

@@ -118,6 +118,55 @@ value_ip(const struct reader *r, const struct node *node, struct ip *ip)
     return true;
 }
 
+/* Adds the address that 'node' gives.  There is one of each family. */
+static bool
+add_ip(const struct reader *r, const struct node *node, struct ips *ips)
+{
+    char a[IP_STRLEN], b[IP_STRLEN];
+    const struct ip *other;
+    struct ip ip;
+
+    if (!value_ip(r, node, &ip)) {
+        return false;
+    }
+    other = ips_find(ips, ip_family(&ip));
+    if (other) {
+        reader_error(r, &node->loc, "%s may have one address of each family, "
+                     "and %s and %s are both %s", r->key, ip_format(other, a),
+                     ip_format(&ip, b), family_name(ip_family(&ip)));
+        return false;
+    }
+    if (ip_family(&ip) == FAMILY_V4) {
+        memmove(&ips->ip[1], &ips->ip[0], sizeof ips->ip[0]);
+        ips->ip[0] = ip;
+    } else {
+        ips->ip[ips->n] = ip;
+    }
+    ips->n++;
+    return true;
+}
+
+bool
+value_ips(const struct reader *r, const struct node *node, struct ips *ips)
+{
+    struct ips parsed = { .n = 0 };
+
+    if (node->type != NODE_SEQUENCE) {
+        return value_ip(r, node, &ips->ip[0]) && (ips->n = 1);
+    } else if (!node->n_items) {
+        reader_error(r, &node->loc, "%s must be an address, or a list of an "
+                     "IPv4 and an IPv6 address, not an empty list", r->key);
+        return false;
+    }
+    for (size_t i = 0; i < node->n_items; i++) {
+        if (!add_ip(r, node->items[i], &parsed)) {
+            return false;
+        }
+    }
+    *ips = parsed;
+    return true;
+}
+
 bool
 value_mac(const struct reader *r, const struct node *node, struct mac *mac)
 {

@@ -33,18 +33,41 @@ write_text(const char *before, const char *key, const char *value,
     write_string(value, stream);
 }
 
+/* Writes a key whose value is one address or a list of them. */
+static void
+write_ips(const char *before, const char *key, const struct ips *ips,
+          FILE *stream)
+{
+    char ip[IP_STRLEN];
+
+    if (ips->n == 1) {
+        write_text(before, key, ip_format(&ips->ip[0], ip), stream);
+        return;
+    }
+    fprintf(stream, "%s\"%s\":[", before, key);
+    for (size_t i = 0; i < ips->n; i++) {
+        fputs(i ? "," : "", stream);
+        write_string(ip_format(&ips->ip[i], ip), stream);
+    }
+    putc(']', stream);
+}
+
 static void
 write_params(const struct pool *pool, FILE *stream)
 {
     const struct policy *policy = pool->policy;
+    const char *separator = "";
 
     if (!policy->n_params) {
         return;
     }
     fprintf(stream, ",\"%s\":{", policy->name);
     for (size_t i = 0; i < policy->n_params; i++) {
-        fprintf(stream, "%s\"%s\":%ld", i ? "," : "",
-                policy->params[i].name, pool->params[i]);
+        if (pool_has_param(pool, i)) {
+            fprintf(stream, "%s\"%s\":%ld", separator,
+                    policy->params[i].name, pool->params[i]);
+            separator = ",";
+        }
     }
     putc('}', stream);
 }
@@ -52,10 +75,10 @@ write_params(const struct pool *pool, FILE *stream)
 void
 server_write(const struct server *server, FILE *stream)
 {
-    char ip[IP_STRLEN], mac[MAC_STRLEN];
+    char mac[MAC_STRLEN];
 
     write_text("{", "name", server->name, stream);
-    write_text(",", "ip", ip_format(&server->ip, ip), stream);
+    write_ips(",", "ip", &server->ips, stream);
     if (server->has_mac) {
         write_text(",", "mac", mac_format(&server->mac, mac), stream);
     }
@@ -71,10 +94,10 @@ server_write(const struct server *server, FILE *stream)
 void
 pool_write(const struct pool *pool, FILE *stream)
 {
-    char ip[IP_STRLEN], mac[MAC_STRLEN];
+    char mac[MAC_STRLEN];
 
     write_text("{", "name", pool->name, stream);
-    write_text(",", "vip", ip_format(&pool->vip, ip), stream);
+    write_ips(",", "vip", &pool->vips, stream);
     write_text(",", "vip_mac", mac_format(&pool->vip_mac, mac), stream);
     write_text(",", "protocol", protocol_name(pool->protocol), stream);
     fprintf(stream, ",\"port\":%"PRIu16, pool->port);

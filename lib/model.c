@@ -182,6 +182,15 @@ server_effective_weight(const struct server *server)
 }
 
 bool
+pool_has_param(const struct pool *pool, size_t index)
+{
+    int version = pool->policy->params[index].ip_version;
+
+    return (!version || !pool->vips.n
+            || ips_find(&pool->vips, version == 4 ? FAMILY_V4 : FAMILY_V6));
+}
+
+bool
 pool_goes_by_client(const struct pool *pool)
 {
     struct distribution dist;

@@ -73,6 +73,20 @@ struct ip {
     struct in6_addr addr;
 };
 
+enum family {
+    FAMILY_V4,
+    FAMILY_V6,
+    N_FAMILIES
+};
+
+/* What a VIP or a server is reached by: one address, or one of each family,
+ * IPv4 first.  Nothing translates between families, so what comes to a VIP of
+ * one goes to the server's address of the same. */
+struct ips {
+    struct ip ip[N_FAMILIES];
+    size_t n;                   /* 0 if they could not be read. */
+};
+
 /* What an operator said at run time of one server.  No part of the file: see
  * lib/override.h. */
 struct override {
@@ -89,7 +103,8 @@ struct override {
 struct server {
     struct source_loc loc;
     char *name;
-    struct ip ip;
+    struct ips ips;             /* Of the families that the pool's VIPs have,
+                                 * whatever else the file gives. */
     struct mac mac;
     bool has_mac;
     char *interface;            /* OVS port name or number, or NULL. */
@@ -106,8 +121,8 @@ struct server {
 struct pool {
     struct source_loc loc;
     char *name;
-    struct ip vip;
-    struct mac vip_mac;         /* Given, or derived from 'vip'. */
+    struct ips vips;
+    struct mac vip_mac;         /* Given, or derived from the first VIP. */
     enum protocol protocol;
     uint16_t port;              /* Host byte order. */
     const struct policy *policy;
@@ -174,6 +189,10 @@ uint32_t server_effective_weight(const struct server *);
  * never makes it 0, unless it is 0 percent. */
 uint32_t server_operator_weight(const struct server *);
 
+/* Whether the parameter of the pool's policy with that index is for any of the
+ * pool's VIPs. */
+bool pool_has_param(const struct pool *, size_t index);
+
 /* Whether the pool's policy picks a slot by the client's address. */
 bool pool_goes_by_client(const struct pool *);
 
@@ -198,6 +217,25 @@ bool mac_from_string(const char *s, struct mac *);
 bool ip_is_v4(const struct ip *);
 uint32_t ip_v4(const struct ip *);          /* Host byte order. */
 bool ip_equal(const struct ip *, const struct ip *);
+enum family ip_family(const struct ip *);
+const char *family_name(enum family);       /* "IPv4" or "IPv6". */
+
+/* The address of a family, NULL if there is none. */
+const struct ip *ips_find(const struct ips *, enum family);
+
+/* The mask of the first 'length' bits of an address.  For IPv4 what
+ * ip_v4() gives of it. */
+struct ip ip_prefix_mask(enum family, int length);
+
+/* Whether 'ip' is among them; whether two have an address in common. */
+bool ips_contain(const struct ips *, const struct ip *ip);
+bool ips_meet(const struct ips *, const struct ips *);
+
+/* An address and port as in "10.0.0.1:80" and "[fd00::1]:80". */
+#define ENDPOINT_STRLEN (IP_STRLEN + 8)
+const char *endpoint_format(const struct ip *, uint16_t port,
+                            char buf[ENDPOINT_STRLEN]);
+
 bool mac_equal(const struct mac *, const struct mac *);
 
 /* The MAC of a VIP for which the file gives none: locally administered

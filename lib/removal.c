@@ -26,13 +26,33 @@ struct plan {
 };
 
 static void
-add_target(struct removal *removal, const struct pool *pool,
-           const struct server *server, uint16_t member)
+add_target(struct removal *removal, const struct conntrack_target *target)
 {
     removal->targets = lb_grow(removal->targets, removal->n_targets,
                                &removal->allocated, sizeof *removal->targets);
-    removal->targets[removal->n_targets++] = conntrack_target(pool, server,
-                                                              member);
+    removal->targets[removal->n_targets++] = *target;
+}
+
+/* Adds what comes to 'vip' of 'pool', for any server. */
+static void
+add_vip(struct removal *removal, const struct pool *pool, const struct ip *vip)
+{
+    struct conntrack_target target = conntrack_target(pool, vip, NULL, 0);
+
+    add_target(removal, &target);
+}
+
+/* Adds what comes to 'pool' for 'server'. */
+static void
+add_server(struct removal *removal, const struct pool *pool,
+           const struct server *server, uint16_t member)
+{
+    struct conntrack_target targets[N_FAMILIES];
+    size_t n = conntrack_targets(pool, server, member, targets);
+
+    for (size_t i = 0; i < n; i++) {
+        add_target(removal, &targets[i]);
+    }
 }
 
 /* Whether 'server', with the member id 'member' in 'pool', may still have
@@ -41,7 +61,8 @@ static bool
 may_have_connections(struct plan *plan, const struct pool *pool,
                      const struct server *server, uint16_t member)
 {
-    struct conntrack_target target = conntrack_target(pool, server, member);
+    struct conntrack_target targets[N_FAMILIES];
+    size_t n = conntrack_targets(pool, server, member, targets);
 
     if (!plan->looked) {
         char *why = NULL;
@@ -55,9 +76,10 @@ may_have_connections(struct plan *plan, const struct pool *pool,
     for (size_t i = 0; i < plan->seen.n; i++) {
         const struct connection *c = &plan->seen.connections[i];
 
-        if (!connection_is_over(c)
-            && conntrack_target_matches(&target, c)) {
-            return true;
+        for (size_t j = 0; j < n && !connection_is_over(c); j++) {
+            if (conntrack_target_matches(&targets[j], c)) {
+                return true;
+            }
         }
     }
     return !plan->can_see;
@@ -75,7 +97,7 @@ is_taken_over(const struct model *model, const struct pool *pool,
             if (other->connections == CONNECTIONS_STATELESS
                 && other->protocol == pool->protocol
                 && other->servers[j].port == server->port
-                && ip_equal(&other->servers[j].ip, &server->ip)) {
+                && ips_meet(&other->servers[j].ips, &server->ips)) {
                 return true;
             }
         }
@@ -110,16 +132,17 @@ plan_server(struct plan *plan, const struct assignment *old,
     if (i != SIZE_MAX) {
         if (server_effective_state(&new->pool->servers[i]) == SERVER_MAINT
             && server_effective_state(server) != SERVER_MAINT) {
-            add_target(plan->removal, old->pool, server, member);
+            add_server(plan->removal, old->pool, server, member);
         }
     } else if (stays_behind(plan, old, new, server, member)) {
         leaving_add(new, server, member);
     } else {
-        add_target(plan->removal, old->pool, server, member);
+        add_server(plan->removal, old->pool, server, member);
     }
 }
 
-/* Whether connections of 'old' may go on in 'new'. */
+/* Whether connections of 'old' may go on in 'new', as far as that still has
+ * their VIP. */
 static bool
 connections_go_on(const struct plan *plan, const struct assignment *old,
                   const struct assignment *new)
@@ -127,7 +150,6 @@ connections_go_on(const struct plan *plan, const struct assignment *old,
     return (new && new->pool->connections == CONNECTIONS_TRACKED
             && new->pool->protocol == old->pool->protocol
             && new->pool->port == old->pool->port
-            && ip_equal(&new->pool->vip, &old->pool->vip)
             && plan->removal->zone == plan->model->settings.zone);
 }
 
@@ -135,8 +157,16 @@ static void
 plan_pool(struct plan *plan, const struct assignment *old,
           struct assignment *new)
 {
-    if (!connections_go_on(plan, old, new)) {
-        add_target(plan->removal, old->pool, NULL, 0);
+    bool go_on = connections_go_on(plan, old, new);
+
+    for (size_t i = 0; i < old->pool->vips.n; i++) {
+        const struct ip *vip = &old->pool->vips.ip[i];
+
+        if (!go_on || !ips_contain(&new->pool->vips, vip)) {
+            add_vip(plan->removal, old->pool, vip);
+        }
+    }
+    if (!go_on) {
         return;
     }
     for (size_t i = 0; i < old->pool->n_servers; i++) {

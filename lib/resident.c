@@ -45,10 +45,12 @@ add_flows(const struct settings *settings, const struct assignment *a,
     for (size_t i = 0; i < list->n; i++) {
         const struct connection *connection = &list->connections[i];
 
-        if (connection_member(connection) == a->members[index]) {
+        if (connection_member(connection) == a->members[index]
+            && ips_contain(&a->pool->vips, &connection->vip)) {
             compile_resident(settings, a, index, &connection->client,
-                             dist.client_prefix, a->pool->drain_timeout,
-                             flows, diags);
+                             (ip_is_v4(&connection->client)
+                              ? dist.client_prefix : dist.client_prefix6),
+                             a->pool->drain_timeout, flows, diags);
         }
     }
     free(dist.shares);

@@ -16,10 +16,16 @@ static void
 format_vip(const void *pool_, char *buf, size_t size)
 {
     const struct pool *pool = pool_;
-    char ip[IP_STRLEN];
+    int n = 0;
 
-    snprintf(buf, size, "%s:%"PRIu16"/%s", ip_format(&pool->vip, ip),
-             pool->port, protocol_name(pool->protocol));
+    for (size_t i = 0; i < pool->vips.n && n >= 0 && (size_t) n < size; i++) {
+        char endpoint[ENDPOINT_STRLEN];
+
+        n += snprintf(buf + n, size - n, "%s%s/%s", i ? ", " : "",
+                      endpoint_format(&pool->vips.ip[i], pool->port,
+                                      endpoint),
+                      protocol_name(pool->protocol));
+    }
 }
 
 static void
@@ -40,8 +46,10 @@ format_policy(const void *pool_, char *buf, size_t size)
 
     for (size_t i = 0; i < policy->n_params && n > 0 && (size_t) n < size;
          i++) {
-        n += snprintf(buf + n, size - n, " %s %ld", policy->params[i].name,
-                      pool->params[i]);
+        if (pool_has_param(pool, i)) {
+            n += snprintf(buf + n, size - n, " %s %ld",
+                          policy->params[i].name, pool->params[i]);
+        }
     }
 }
 
@@ -109,10 +117,16 @@ static void
 format_address(const void *server_, char *buf, size_t size)
 {
     const struct server *server = server_;
-    char ip[IP_STRLEN];
+    int n = 0;
 
-    snprintf(buf, size, "%s:%"PRIu16, ip_format(&server->ip, ip),
-             server->port);
+    for (size_t i = 0; i < server->ips.n && n >= 0 && (size_t) n < size;
+         i++) {
+        char endpoint[ENDPOINT_STRLEN];
+
+        n += snprintf(buf + n, size - n, "%s%s", i ? ", " : "",
+                      endpoint_format(&server->ips.ip[i], server->port,
+                                      endpoint));
+    }
 }
 
 static void

@@ -37,7 +37,9 @@ enum policy_selection {
 struct distribution {
     uint32_t *shares;
     enum policy_selection selection;
-    int client_prefix;          /* POLICY_BY_CLIENT: leading bits, 1 to 32. */
+    int client_prefix;          /* POLICY_BY_CLIENT: leading bits that count of
+                                 * an IPv4 address, 1 to 32. */
+    int client_prefix6;         /* Likewise of an IPv6 address, 1 to 128. */
 };
 
 /* A number that the user may set in the pool, in a mapping that is called as
@@ -46,6 +48,8 @@ struct policy_param {
     const char *name;
     long min, max;
     long value;                 /* When the user says nothing. */
+    int ip_version;             /* 4 or 6: only where a VIP is of that version
+                                 * of IP.  0: everywhere. */
 };
 
 #define POLICY_MAX_PARAMS 8

@@ -21,6 +21,7 @@ random_distribute(const struct policy_server *servers, size_t n,
     }
     dist->selection = POLICY_BY_CONNECTION;
     dist->client_prefix = 0;
+    dist->client_prefix6 = 0;
 }
 
 const struct policy random_policy = {

@@ -10,20 +10,28 @@
  * Weights are shares of the clients, not of the connections: a busy client
  * weighs as much as an idle one.
  *
- * "prefix" says how many leading bits of the address count.  With 24, a whole
- * /24 sticks to one server, which keeps together clients that change address
- * within their network. */
+ * "prefix" says how many leading bits of an IPv4 address count, "prefix6" of an
+ * IPv6 address.  With 24, a whole /24 sticks to one server, which keeps
+ * together clients that change address within their network; with 56 or 64, so
+ * does what one customer of a provider usually has of IPv6, where hosts change
+ * the rest of their address every day (RFC 8981). */
 
 #include "lib/util.h"
 #include "policies/policy.h"
 
 enum {
     STICKY_PREFIX,
+    STICKY_PREFIX6,
     STICKY_N_PARAMS
 };
 
 static const struct policy_param sticky_params[STICKY_N_PARAMS] = {
-    [STICKY_PREFIX] = { .name = "prefix", .min = 1, .max = 32, .value = 32 },
+    [STICKY_PREFIX] = {
+        .name = "prefix", .min = 1, .max = 32, .value = 32, .ip_version = 4
+    },
+    [STICKY_PREFIX6] = {
+        .name = "prefix6", .min = 1, .max = 128, .value = 128, .ip_version = 6
+    },
 };
 
 static void
@@ -35,6 +43,7 @@ sticky_distribute(const struct policy_server *servers, size_t n,
     }
     dist->selection = POLICY_BY_CLIENT;
     dist->client_prefix = (int) params[STICKY_PREFIX];
+    dist->client_prefix6 = (int) params[STICKY_PREFIX6];
 }
 
 const struct policy sticky_policy = {

@@ -23,6 +23,7 @@ wrr_distribute(const struct policy_server *servers, size_t n,
     }
     dist->selection = POLICY_BY_CONNECTION;
     dist->client_prefix = 0;
+    dist->client_prefix6 = 0;
 }
 
 const struct policy wrr_policy = {

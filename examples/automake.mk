@@ -4,6 +4,7 @@ examplesdir = $(docdir)/examples
 dist_examples_DATA = \
 	examples/anchors.yaml \
 	examples/random.yaml \
+	examples/sets.yaml \
 	examples/stateless.yaml \
 	examples/sticky.yaml \
 	examples/wrr.yaml

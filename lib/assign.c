@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/demand.h"
 #include "lib/leaving.h"
-#include "lib/slots.h"
 #include "policies/hash.h"
 
 /* Ids are 1 to UINT16_MAX. */
@@ -207,26 +207,18 @@ assign_slots(struct assignment *new, const struct assignment *old)
 {
     const struct pool *pool = new->pool;
     size_t n = pool->n_servers;
-    struct slot_server *servers = lb_xcalloc(n, sizeof *servers);
     uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
-    struct distribution dist = {
-        .shares = lb_xcalloc(n, sizeof *dist.shares)
-    };
     uint16_t *owners = translate_slots(pool, old);
+    struct pool_demand demand;
 
-    pool_distribute(pool, &dist);
-    for (size_t i = 0; i < n; i++) {
-        servers[i].name = pool->servers[i].name;
-        servers[i].share = dist.shares[i];
-    }
-    slots_apportion(servers, n, owners, pool->n_slots, quotas);
+    pool_demand_init(pool, &demand);
+    slots_apportion(&demand.slots, owners, pool->n_slots, quotas);
     new->slots = lb_xcalloc(pool->n_slots, sizeof *new->slots);
-    slots_assign(servers, n, quotas, owners, pool->n_slots, new->slots);
+    slots_assign(demand.servers, n, quotas, owners, pool->n_slots, new->slots);
+    pool_demand_uninit(&demand);
 
     free(owners);
-    free(dist.shares);
     free(quotas);
-    free(servers);
 }
 
 void

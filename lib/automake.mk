@@ -6,6 +6,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/actions.c \
 	lib/actions.h \
 	lib/address.c \
+	lib/apportion.c \
 	lib/arena.c \
 	lib/arena.h \
 	lib/assign.c \
@@ -27,6 +28,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/conntrack-parse.c \
 	lib/conntrack.c \
 	lib/conntrack.h \
+	lib/demand.c \
+	lib/demand.h \
 	lib/diag.c \
 	lib/diag.h \
 	lib/diff.c \
@@ -63,6 +66,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-pool.c \
 	lib/model-read.c \
 	lib/model-server.c \
+	lib/model-set.c \
 	lib/model-shares.c \
 	lib/model-values.c \
 	lib/model-write.c \

@@ -120,17 +120,38 @@ check_server_endpoint(const struct place *place, const struct ip *ip,
     }
 }
 
-void
-pool_check(const struct pool *pool, const struct node *pool_node,
-           struct diags *diags)
+/* Commands name sets as they do servers. */
+static void
+check_set_names(const struct pool *pool, struct strmap *names,
+                struct arena *arena, struct diags *diags)
 {
-    const struct node *servers = node_get(pool_node, "servers");
+    for (size_t i = 0; i < pool->n_sets; i++) {
+        const struct server_set *set = &pool->sets[i];
+        struct place place = { pool, NULL, set->node };
+        const struct place *first;
+
+        first = set->name ? map_place(names, arena, set->name, &place) : NULL;
+        if (first) {
+            diag_error(diags, locate(set->node, "set"),
+                       "set \"%s\" has a name that is taken in this pool",
+                       set->name);
+            diag_note(diags, locate(first->node, first->server ? "name"
+                                                               : "set"),
+                      "it is first given here");
+        }
+    }
+}
+
+void
+pool_check(const struct pool *pool, struct diags *diags)
+{
     struct strmap names = { NULL, 0, 0 };
     struct strmap endpoints = { NULL, 0, 0 };
     struct arena arena = { NULL, 0, 0 };
 
     for (size_t i = 0; i < pool->n_servers; i++) {
-        struct place place = { pool, &pool->servers[i], servers->items[i] };
+        const struct server *server = &pool->servers[i];
+        struct place place = { pool, server, server->node };
 
         check_server_names(&place, &names, &arena, diags);
         for (size_t j = 0; j < place.server->ips.n; j++) {
@@ -138,6 +159,7 @@ pool_check(const struct pool *pool, const struct node *pool_node,
                                   &arena, diags);
         }
     }
+    check_set_names(pool, &names, &arena, diags);
     strmap_uninit(&names);
     strmap_uninit(&endpoints);
     arena_uninit(&arena);
@@ -332,7 +354,6 @@ static void
 check_pool(struct checker *c, const struct place *place)
 {
     const struct pool *pool = place->pool;
-    const struct node *servers = node_get(place->node, "servers");
 
     check_pool_name(c, place);
     for (size_t i = 0; i < pool->vips.n; i++) {
@@ -340,7 +361,8 @@ check_pool(struct checker *c, const struct place *place)
         check_vip_mac(c, place, &pool->vips.ip[i]);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
-        struct place server = { pool, &pool->servers[i], servers->items[i] };
+        struct place server = { pool, &pool->servers[i],
+                                pool->servers[i].node };
 
         check_server(c, &server);
     }

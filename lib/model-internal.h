@@ -44,6 +44,9 @@ const char *node_get_name(const struct node *);
  * what it is part of by 'parent'. */
 void server_read(const struct reader *parent, const struct node *,
                  struct server *);
+/* Reads the list of a pool's servers, and of sets of them, into 'pool'. */
+bool servers_read(const struct reader *, const struct node *, struct pool *);
+
 struct pool *pool_read_partly(const struct node *, struct diags *);
 
 /* Checks what concerns more than one value.  'pools_node' is the list that the
@@ -51,8 +54,7 @@ struct pool *pool_read_partly(const struct node *, struct diags *);
  * are zero or NULL, and are not looked at. */
 void model_check(const struct model *, const struct node *pools_node,
                  struct diags *);
-void pool_check(const struct pool *, const struct node *pool_node,
-                struct diags *);
+void pool_check(const struct pool *, struct diags *);
 
 /* Warns of what is right but hardly meant.  'pool' must be without errors. */
 void pool_check_shares(const struct pool *, struct diags *);

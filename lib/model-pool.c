@@ -177,22 +177,7 @@ read_pool_slots(const struct reader *r, const struct node *node, void *pool_)
 static bool
 read_pool_servers(const struct reader *r, const struct node *node, void *pool_)
 {
-    struct pool *pool = pool_;
-
-    if (!value_check_type(r, node, NODE_SEQUENCE, "a list of servers")) {
-        return false;
-    }
-    if (!node->n_items || node->n_items > MODEL_MAX_SERVERS) {
-        reader_error(r, &node->loc, "servers must have 1 to %d elements, "
-                     "not %zu", MODEL_MAX_SERVERS, node->n_items);
-        return false;
-    }
-    pool->servers = lb_xcalloc(node->n_items, sizeof *pool->servers);
-    pool->n_servers = node->n_items;
-    for (size_t i = 0; i < node->n_items; i++) {
-        server_read(r, node->items[i], &pool->servers[i]);
-    }
-    return true;
+    return servers_read(r, node, pool_);
 }
 
 static const struct field pool_fields[] = {
@@ -328,6 +313,10 @@ fill_in(struct pool *pool)
 {
     static const struct mac zero;
 
+    if (!pool->n_slots) {
+        pool->n_slots = (pool->n_servers > SLOTS_MANY_SERVERS
+                         ? SLOTS_MAX : SLOTS_DEFAULT);
+    }
     if (mac_equal(&pool->vip_mac, &zero) && pool->vips.n) {
         pool->vip_mac = ip_derive_mac(&pool->vips.ip[0]);
     }
@@ -387,7 +376,6 @@ pool_read_partly(const struct node *node, struct diags *diags)
     pool->loc = node->loc;
     pool->protocol = PROTOCOL_TCP;
     pool->policy = policies[0];
-    pool->n_slots = SLOTS_MAX;
     if (node->type != NODE_MAPPING) {
         diag_error(diags, &node->loc, "a pool must be a mapping, not %s",
                    node_type_name(node));
@@ -402,7 +390,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     check_guard(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
-    pool_check(pool, node, diags);
+    pool_check(pool, diags);
     return pool;
 }
 

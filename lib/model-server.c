@@ -146,6 +146,7 @@ server_read(const struct reader *parent, const struct node *node,
     const char *known[MAX_KEYS] = { NULL };
 
     server->loc = node->loc;
+    server->node = node;
     server->weight = 1;
     if (node->type != NODE_MAPPING) {
         reader_error(parent, &node->loc, "a server must be a mapping, not %s",

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "lib/slots.h"
+#include "lib/demand.h"
 
 /* How far a server's share may be from what its weight asks for, relative to
  * that. */
@@ -19,51 +19,51 @@
 /* How one pool divides its slots. */
 struct division {
     const struct pool *pool;
-    uint32_t *shares;           /* One for each server. */
+    struct pool_demand demand;
+    double *asked;              /* One for each server, from 0 to 1. */
     uint16_t *quotas;           /* Likewise, in slots. */
-    uint64_t total;             /* Of 'shares'. */
-    size_t n_sharing;           /* Servers with a share. */
+    uint64_t *totals;           /* Of the shares in each set. */
 };
 
 static void
 division_init(struct division *d, const struct pool *pool)
 {
     size_t n = pool->n_servers;
-    struct slot_server *servers = lb_xcalloc(n, sizeof *servers);
-    struct distribution dist;
 
     *d = (struct division) {
         .pool = pool,
-        .shares = lb_xcalloc(n, sizeof *d->shares),
+        .asked = lb_xcalloc(n, sizeof *d->asked),
         .quotas = lb_xcalloc(n, sizeof *d->quotas),
+        .totals = lb_xcalloc(pool->n_sets + 1, sizeof *d->totals),
     };
-    dist.shares = d->shares;
-    pool_distribute(pool, &dist);
+    pool_demand_init(pool, &d->demand);
     for (size_t i = 0; i < n; i++) {
-        servers[i].name = pool->servers[i].name;
-        servers[i].share = d->shares[i];
-        d->total += d->shares[i];
-        d->n_sharing += d->shares[i] > 0;
+        const struct slot_server *server = &d->demand.servers[i];
+
+        d->totals[server->set] += server->share;
     }
-    slots_apportion(servers, n, NULL, pool->n_slots, d->quotas);
-    free(servers);
+    slots_fractions(&d->demand.slots, d->asked);
+    slots_apportion(&d->demand.slots, NULL, pool->n_slots, d->quotas);
 }
 
 static void
 division_uninit(struct division *d)
 {
-    free(d->shares);
+    pool_demand_uninit(&d->demand);
+    free(d->asked);
     free(d->quotas);
+    free(d->totals);
 }
 
 static void
 warn_too_many(const struct division *d, struct diags *diags)
 {
     const struct pool *pool = d->pool;
-    size_t n_without = d->n_sharing - pool->n_slots;
+    size_t n_sharing = d->demand.n_sharing;
+    size_t n_without = n_sharing - pool->n_slots;
 
     diag_warning(diags, &pool->loc, "pool \"%s\": %zu servers for %"PRIu16
-                 " slots: %zu of them get%s none", pool->name, d->n_sharing,
+                 " slots: %zu of them get%s none", pool->name, n_sharing,
                  pool->n_slots, n_without, n_without == 1 ? "s" : "");
 }
 
@@ -71,7 +71,7 @@ warn_too_many(const struct division *d, struct diags *diags)
 static bool
 is_off(const struct division *d, size_t i)
 {
-    double asked = (double) d->shares[i] / d->total;
+    double asked = d->asked[i];
     double achieved = (double) d->quotas[i] / d->pool->n_slots;
 
     return (achieved < asked * (1 - TOLERANCE)
@@ -83,12 +83,14 @@ warn_off(const struct division *d, size_t i, struct diags *diags)
 {
     const struct pool *pool = d->pool;
     const struct server *server = &pool->servers[i];
+    const struct slot_server *asks = &d->demand.servers[i];
 
     diag_warning(diags, &server->loc, "pool \"%s\": server \"%s\": %s %"PRIu32
-                 " of %"PRIu64" asks for %.2f %%, gets %.2f %% (%"PRIu16
+                 " of %"PRIu64"%s asks for %.2f %%, gets %.2f %% (%"PRIu16
                  " of %"PRIu16" slots)", pool->name, server->name,
                  pool->policy->ignores_weights ? "share" : "weight",
-                 d->shares[i], d->total, 100.0 * d->shares[i] / d->total,
+                 asks->share, d->totals[asks->set],
+                 asks->set ? " in its set" : "", 100.0 * d->asked[i],
                  100.0 * d->quotas[i] / pool->n_slots, d->quotas[i],
                  pool->n_slots);
 }
@@ -159,10 +161,10 @@ pool_check_shares(const struct pool *pool, struct diags *diags)
     struct division d;
 
     division_init(&d, pool);
-    if (!d.n_sharing) {
+    if (!d.demand.n_sharing) {
         diag_warning(diags, &pool->loc, "pool \"%s\" takes no connections: "
                      "no server is ready and has a weight", pool->name);
-    } else if (d.n_sharing > pool->n_slots) {
+    } else if (d.demand.n_sharing > pool->n_slots) {
         warn_too_many(&d, diags);
     } else {
         check_rounding(&d, diags);

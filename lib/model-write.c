@@ -91,6 +91,79 @@ server_write(const struct server *server, FILE *stream)
     putc('}', stream);
 }
 
+/* Where the writer is in the list of servers. */
+struct list_writer {
+    const struct pool *pool;
+    FILE *stream;
+    size_t set;                 /* Number of the set whose list is open. */
+    bool any;                   /* Something is in that list already. */
+};
+
+static void
+begin_element(struct list_writer *w)
+{
+    if (w->any) {
+        putc(',', w->stream);
+    }
+    w->any = true;
+}
+
+/* Opens the lists of sets from the one that is open down to that of 'set'. */
+static void
+open_sets(struct list_writer *w, size_t set)
+{
+    const struct server_set *s;
+
+    if (set == w->set) {
+        return;
+    }
+    s = &w->pool->sets[set - 1];
+    open_sets(w, s->parent);
+    begin_element(w);
+    write_text("{", "set", s->name, w->stream);
+    fprintf(w->stream, ",\"weight\":%"PRIu16",\"servers\":[", s->weight);
+    w->set = set;
+    w->any = false;
+}
+
+static void
+close_set(struct list_writer *w)
+{
+    fputs("]}", w->stream);
+    w->set = w->pool->sets[w->set - 1].parent;
+    w->any = true;
+}
+
+/* Whether 'set' is the set numbered 'outer' or is in it. */
+static bool
+set_is_in(const struct pool *pool, size_t set, size_t outer)
+{
+    while (set > outer) {
+        set = pool->sets[set - 1].parent;
+    }
+    return set == outer;
+}
+
+static void
+write_servers(const struct pool *pool, FILE *stream)
+{
+    struct list_writer w = { .pool = pool, .stream = stream };
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+
+        while (!set_is_in(pool, server->set, w.set)) {
+            close_set(&w);
+        }
+        open_sets(&w, server->set);
+        begin_element(&w);
+        server_write(server, stream);
+    }
+    while (w.set) {
+        close_set(&w);
+    }
+}
+
 void
 pool_write(const struct pool *pool, FILE *stream)
 {
@@ -117,12 +190,7 @@ pool_write(const struct pool *pool, FILE *stream)
                    stream);
     }
     fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        if (i) {
-            putc(',', stream);
-        }
-        server_write(&pool->servers[i], stream);
-    }
+    write_servers(pool, stream);
     fputs("]}", stream);
 }
 

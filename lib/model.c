@@ -107,6 +107,10 @@ pool_destroy(struct pool *pool)
         for (size_t i = 0; i < pool->n_servers; i++) {
             server_uninit(&pool->servers[i]);
         }
+        for (size_t i = 0; i < pool->n_sets; i++) {
+            free(pool->sets[i].name);
+        }
+        free(pool->sets);
         free(pool->servers);
         free(pool->name);
         free(pool);

@@ -25,6 +25,7 @@
 #define MODEL_MAX_WEIGHT 65535
 #define MODEL_MAX_POOLS 10000
 #define MODEL_MAX_SERVERS 4096  /* In one pool. */
+#define MODEL_MAX_SET_LEVELS 3  /* Sets in sets in sets. */
 
 /* Values are those of IPPROTO_*, which is what packets carry. */
 enum protocol {
@@ -100,9 +101,21 @@ struct override {
     int64_t weight_since;
 };
 
+/* Servers that share a weight.  Sets are counted from 1, each after the one
+ * that it is in; number 0 is the pool as a whole. */
+struct server_set {
+    struct source_loc loc;
+    const struct node *node;    /* Borrowed from the document. */
+    char *name;
+    uint16_t weight;
+    size_t parent;              /* Number of the set that it is in. */
+};
+
 struct server {
     struct source_loc loc;
+    const struct node *node;    /* Borrowed from the document. */
     char *name;
+    size_t set;                 /* Number of the set that it is in. */
     struct ips ips;             /* Of the families that the pool's VIPs have,
                                  * whatever else the file gives. */
     struct mac mac;
@@ -134,6 +147,8 @@ struct pool {
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct server *servers;     /* In file order. */
     size_t n_servers;
+    struct server_set *sets;    /* Likewise; number i + 1 is sets[i]. */
+    size_t n_sets;
 };
 
 /* What goes for the bridge as a whole. */
@@ -145,8 +160,8 @@ struct settings {
     enum fallback fallback;
 };
 
-/* Owns all that it reaches but file names, which belong to the document, so it
- * must not outlive that.  What it says is constant once read; overrides and
+/* Owns all that it reaches but file names and nodes, which belong to the
+ * document, so it must not outlive that.  What it says is constant once read; overrides and
  * what is found through the switch come on top. */
 struct model {
     const char *file_name;      /* Borrowed from the document. */

@@ -25,28 +25,60 @@
 #include <stdint.h>
 
 #define SLOTS_MIN 16
-#define SLOTS_MAX 256
+#define SLOTS_MAX 4096
+#define SLOTS_DEFAULT 256       /* As many as a group can have, and fast. */
+#define SLOTS_MANY_SERVERS 64   /* With more, 256 are too coarse. */
 #define SLOT_NONE UINT16_MAX    /* A slot without a server. */
+
+/* Servers that share a share.  The set of number 0, which is not given, is the
+ * pool as a whole. */
+struct slot_set {
+    const char *name;           /* Unique in the pool; what hashing goes by. */
+    uint32_t share;             /* Relative, 16 bits; 0 for no slot. */
+    size_t parent;              /* Number of the set that it is in, lower than
+                                 * its own. */
+};
 
 /* One server of a pool. */
 struct slot_server {
     const char *name;           /* Unique in the pool; what hashing goes by. */
-    uint32_t share;             /* Relative; 0 for no slot. */
+    uint32_t share;             /* Relative to others in the same set; 0 for no
+                                 * slot. */
+    size_t set;                 /* Number of the set that it is in. */
 };
 
-/* Fills in quotas[0..n), which add up to 'n_slots' (or to 0 if every share is
- * 0), by largest remainder (Hamilton's method).  A server with a share above 0
- * gets at least one slot as long as there are slots enough: it is taken from
- * the server that is farthest above its exact share.  When there are more such
- * servers than slots, the ones with the largest shares get one each.
+/* Who asks for how much of a table. */
+struct slot_demand {
+    const struct slot_server *servers;
+    size_t n;
+    const struct slot_set *sets; /* Number i + 1 is sets[i]. */
+    size_t n_sets;
+};
+
+/* Fills in quotas[0..demand->n), which add up to 'n_slots' (or to 0 if every
+ * share is 0), by largest remainder (Hamilton's method), on each level of
+ * sets: every set and every server gets what it asks for, rounded up or down
+ * to a whole slot.  A set counts as long as one of its servers has a share.
  *
- * Equal remainders go first to servers that own more slots than their whole
- * part in 'installed' (owners as in slots_assign(); NULL for none), so that
- * nothing moves for a tie, then by the hash of the name, so that the order in
- * the file does not matter. */
-void slots_apportion(const struct slot_server *servers, size_t n,
-                     const uint16_t *installed, size_t n_slots,
-                     uint16_t *quotas);
+ * Then a server with a share above 0 gets at least one slot as long as there
+ * are slots enough: it is taken from the server that is farthest above its
+ * exact share.  When there are more such servers than slots, those that ask
+ * for most get one each.
+ *
+ * Equal remainders go first to those who own more slots than their whole part
+ * in 'installed' (owners as in slots_assign(); NULL for none), so that nothing
+ * moves for a tie, then by the hash of the name, so that the order in the file
+ * does not matter. */
+void slots_apportion(const struct slot_demand *, const uint16_t *installed,
+                     size_t n_slots, uint16_t *quotas);
+
+/* Fills in fractions[0..demand->n): which part of the table each server asks
+ * for, from 0 to 1. */
+void slots_fractions(const struct slot_demand *, double *fractions);
+
+/* Servers in an order that does not depend on the file's. */
+int slots_compare_names(uint64_t a_hash, const char *a, uint64_t b_hash,
+                        const char *b);
 
 /* Fills in slots[0..n_slots) with indexes into 'servers', each server i
  * quotas[i] times, or with SLOT_NONE throughout if all quotas are 0.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/demand.h"
 #include "lib/found.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
@@ -176,19 +177,11 @@ property_differs(const struct property *property, const void *a,
 void
 pool_asked_shares(const struct pool *pool, double *shares)
 {
-    struct distribution dist = {
-        .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
-    };
-    double sum = 0;
+    struct pool_demand demand;
 
-    pool_distribute(pool, &dist);
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        sum += dist.shares[i];
-    }
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        shares[i] = sum ? dist.shares[i] / sum : 0;
-    }
-    free(dist.shares);
+    pool_demand_init(pool, &demand);
+    slots_fractions(&demand.slots, shares);
+    pool_demand_uninit(&demand);
 }
 
 /* Fills in the half of 'servers' that tells of 'a': the old one if 'is_new' is

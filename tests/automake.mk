@@ -73,6 +73,7 @@ EXTRA_DIST += \
 	tests/test_resident.py \
 	tests/test_restart.py \
 	tests/test_sandbox.py \
+	tests/test_sets.py \
 	tests/test_shares.py \
 	tests/test_slots.py \
 	tests/test_states_basic.py \

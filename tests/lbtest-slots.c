@@ -18,6 +18,8 @@ struct slot_case {
     size_t n_slots;
     size_t n;
     struct slot_server *servers; /* Names owned. */
+    size_t n_sets;
+    struct slot_set *sets;      /* Likewise. */
     bool has_installed;
     uint16_t installed[SLOTS_MAX];
 };
@@ -34,8 +36,37 @@ read_number(void)
     return value;
 }
 
+/* Reads a name, for the caller to free. */
+static char *
+read_name(void)
+{
+    char word[64];
+
+    if (scanf("%63s", word) != 1) {
+        exit(EXIT_FAILURE);
+    }
+    return lb_xstrdup(word);
+}
+
+/* Reads "N_SETS { NAME SHARE PARENT }..." and each server's set. */
+static void
+read_sets(struct slot_case *c)
+{
+    c->n_sets = read_number();
+    c->sets = lb_xcalloc(c->n_sets, sizeof *c->sets);
+    for (size_t i = 0; i < c->n_sets; i++) {
+        c->sets[i].name = read_name();
+        c->sets[i].share = (uint32_t) read_number();
+        c->sets[i].parent = read_number();
+    }
+    for (size_t i = 0; i < c->n; i++) {
+        c->servers[i].set = read_number();
+    }
+}
+
 /* Reads "N_SLOTS N_SERVERS { NAME SHARE }... none" or "... table", which goes
- * before one number per slot, -1 for none.  False at end of file. */
+ * before one number per slot, -1 for none; "sets" and what read_sets() reads
+ * may stand before that.  False at end of file. */
 static bool
 slot_case_read(struct slot_case *c)
 {
@@ -44,17 +75,22 @@ slot_case_read(struct slot_case *c)
     if (scanf("%zu", &c->n_slots) != 1) {
         return false;
     }
+    c->n_sets = 0;
+    c->sets = NULL;
     c->n = read_number();
     c->servers = lb_xcalloc(c->n + 1, sizeof *c->servers);
     for (size_t i = 0; i < c->n; i++) {
-        if (scanf("%63s", word) != 1) {
-            exit(EXIT_FAILURE);
-        }
-        c->servers[i].name = lb_xstrdup(word);
+        c->servers[i].name = read_name();
         c->servers[i].share = (uint32_t) read_number();
     }
     if (scanf("%63s", word) != 1 || c->n_slots > SLOTS_MAX) {
         exit(EXIT_FAILURE);
+    }
+    if (!strcmp(word, "sets")) {
+        read_sets(c);
+        if (scanf("%63s", word) != 1) {
+            exit(EXIT_FAILURE);
+        }
     }
     c->has_installed = !strcmp(word, "table");
     for (size_t s = 0; c->has_installed && s < c->n_slots; s++) {
@@ -70,6 +106,21 @@ slot_case_uninit(struct slot_case *c)
         free((char *) c->servers[i].name);
     }
     free(c->servers);
+    for (size_t i = 0; i < c->n_sets; i++) {
+        free((char *) c->sets[i].name);
+    }
+    free(c->sets);
+}
+
+static void
+apportion(const struct slot_case *c, uint16_t *quotas)
+{
+    const struct slot_demand demand = {
+        .servers = c->servers, .n = c->n, .sets = c->sets, .n_sets = c->n_sets,
+    };
+
+    slots_apportion(&demand, c->has_installed ? c->installed : NULL,
+                    c->n_slots, quotas);
 }
 
 static void
@@ -93,7 +144,7 @@ lbtest_slots(int argc LB_UNUSED, char *argv[] LB_UNUSED)
         uint16_t *quotas = lb_xcalloc(c.n + 1, sizeof *quotas);
         uint16_t slots[SLOTS_MAX];
 
-        slots_apportion(c.servers, c.n, installed, c.n_slots, quotas);
+        apportion(&c, quotas);
         slots_assign(c.servers, c.n, quotas, installed, c.n_slots, slots);
         print_numbers(quotas, c.n);
         print_numbers(slots, c.n_slots);
@@ -118,7 +169,7 @@ lbtest_slots_time(int argc, char *argv[])
         clock_t start = clock();
 
         for (int i = 0; i < repeats; i++) {
-            slots_apportion(c.servers, c.n, installed, c.n_slots, quotas);
+            apportion(&c, quotas);
             slots_assign(c.servers, c.n, quotas, installed, c.n_slots, slots);
         }
         printf("%.1f\n",

@@ -105,6 +105,64 @@ def apportion(servers, installed, n_slots):
     return quotas
 
 
+def apportion_sets(servers, sets, installed, n_slots):
+    """servers: list of (name, share, set); sets: list of (name, share,
+    parent), counted from 1, each after its parent.  Returns the list of
+    quotas.  Recursive, with a fraction of the table for each level."""
+    owned = owners(installed)
+    quotas = [0] * len(servers)
+
+    def servers_in(number):
+        """All live ones, at whatever depth."""
+        below = [i for i, (_, share, parent) in enumerate(servers)
+                 if parent == number and share]
+        for child, (_, share, parent) in enumerate(sets, 1):
+            if parent == number and share:
+                below += servers_in(child)
+        return below
+
+    def children(number):
+        """(is a set, index, name, share, slots owned)"""
+        for i, (name, share, parent) in enumerate(servers):
+            if parent == number and share:
+                yield False, i, name, share, owned.get(i, 0)
+        for child, (name, share, parent) in enumerate(sets, 1):
+            live = servers_in(child)
+            if parent == number and share and live:
+                yield (True, child, name, share,
+                       sum(owned.get(i, 0) for i in live))
+
+    exact = {}
+
+    def divide(number, asked, quota):
+        below = list(children(number))
+        total = sum(share for _, _, _, share, _ in below)
+        asks = [asked * share / total for _, _, _, share, _ in below]
+        gets = [int(ask) for ask in asks]
+        order = sorted(range(len(below)), key=lambda k: (
+            gets[k] - asks[k], below[k][4] <= gets[k], name_key(below[k][2])))
+        for k in order[:quota - sum(gets)]:
+            gets[k] += 1
+        for k, (is_set, index, _, _, _) in enumerate(below):
+            if is_set:
+                divide(index, asks[k], gets[k])
+            else:
+                quotas[index] = gets[k]
+                exact[index] = asks[k]
+
+    claims = servers_in(0)
+    if claims:
+        divide(0, Fraction(n_slots), n_slots)
+    while any(not quotas[i] for i in claims):
+        giver = min((i for i in claims if quotas[i] > 1),
+                    key=lambda i: (exact[i] - quotas[i],
+                                   owned.get(i, 0) >= quotas[i],
+                                   name_key(servers[i][0])))
+        quotas[giver] -= 1
+        quotas[next(i for i in sorted(claims) if not quotas[i])] = 1
+    return quotas
+
+
 def assign(servers, quotas, installed, n_slots):
     """Returns the list of servers' indexes, one per slot."""
     room = list(quotas)

@@ -165,6 +165,7 @@ FULL_POOL = {
     "servers": [{"name": "s1", "ip": "10.0.0.1", "interface": "s1-o",
                  "mac": "02:00:00:00:00:01"}],
 }
+FULL_SET = {"set": "east", "servers": [{"name": "s9", "ip": "10.0.0.9"}]}
 
 
 def rewrite(tmp_path, model):
@@ -197,6 +198,10 @@ def test_keys(tmp_path):
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}
     assert documented_keys("A POOL") == set(pool)
     assert documented_keys("A SERVER") == set(server)
+
+    _, [with_set] = rewrite(tmp_path, {"pools": [
+        {**FULL_POOL, "servers": [FULL_SET]}]})
+    assert documented_keys("A SET") == set(with_set["servers"][0])
 
 
 def test_keys_are_known():
@@ -288,7 +293,8 @@ def test_slots(tmp_path):
     default = values.pop()
     _, [pool] = rewrite(tmp_path, {"pools": [FULL_POOL]})
     assert pool["slots"] == default
-    assert [n for n in range(0, 600)
+    assert [n for n in (*range(0, 600), 1000, 1024, 2000, 2048, 4000, 4095,
+                        4096, 4097, 8192)
             if accepts(put("A POOL", "slots", n))] == values
 
 

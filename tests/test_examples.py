@@ -4,6 +4,7 @@
 import glob
 import os
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 import yaml
@@ -18,19 +19,40 @@ SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
 EXAMPLES = sorted(glob.glob(os.path.join(SRCDIR, "examples", "*.yaml")))
 
 
+def flat_servers(servers):
+    """All servers, those in sets as well."""
+    for item in servers:
+        if "set" in item:
+            yield from flat_servers(item["servers"])
+        else:
+            yield item
+
+
 def weights(pool):
     """What each server of the pool is to get."""
     if pool.get("policy") == "random":
         return {server["name"]: 1 for server in pool["servers"]}
-    return {server["name"]: (0 if server.get("state", "ready") != "ready"
-                             else server.get("weight", 1))
-            for server in pool["servers"]}
+    return dict(shares(pool["servers"], Fraction(1)))
+
+
+def shares(items, all_of_it):
+    def weight(item):
+        ready = item.get("state", "ready") == "ready"
+        return item.get("weight", 1) if ready else 0
+
+    total = sum(map(weight, items))
+    for item in items:
+        share = all_of_it * weight(item) / total
+        if "set" in item:
+            yield from shares(item["servers"], share)
+        else:
+            yield item["name"], share
 
 
 def start_servers(lab, pools):
     wanted = {(server["name"], pool.get("protocol", "tcp"),
                server.get("port", pool["port"]))
-              for pool in pools for server in pool["servers"]}
+              for pool in pools for server in flat_servers(pool["servers"])}
     for name, protocol, port in sorted(wanted):
         lab.serve(name, port, protocol)
 

@@ -15,6 +15,7 @@ extern const struct word server_state_words[];
 extern const struct word fallback_words[];
 extern const struct word on_removal_words[];
 extern const struct word guard_words[];
+extern const struct word flag_words[];
 
 /* More keys than any kind of mapping has. */
 #define MAX_KEYS 64

@@ -197,6 +197,19 @@ static const struct field pool_fields[] = {
     { NULL, NULL, NULL }
 };
 
+static void
+read_param(const struct reader *r, const struct node *node,
+           const struct policy_param *param, long *number)
+{
+    int flag;
+
+    if (!param->is_flag) {
+        value_number(r, node, param->min, param->max, number);
+    } else if (value_word(r, node, flag_words, &flag)) {
+        *number = flag;
+    }
+}
+
 /* Reads what the user sets of 'pool->policy' from 'node'. */
 static void
 read_params(struct reader *r, const struct node *node, struct pool *pool)
@@ -218,7 +231,7 @@ read_params(struct reader *r, const struct node *node, struct pool *pool)
                          "no such vip", param->name, param->ip_version);
         } else if (value) {
             r->key = param->name;
-            value_number(r, value, param->min, param->max, &pool->params[i]);
+            read_param(r, value, param, &pool->params[i]);
         }
     }
     fields_check_known(r, node, known, NULL);

@@ -64,8 +64,10 @@ write_params(const struct pool *pool, FILE *stream)
     fprintf(stream, ",\"%s\":{", policy->name);
     for (size_t i = 0; i < policy->n_params; i++) {
         if (pool_has_param(pool, i)) {
-            fprintf(stream, "%s\"%s\":%ld", separator,
-                    policy->params[i].name, pool->params[i]);
+            char value[PARAM_STRLEN];
+
+            fprintf(stream, "%s\"%s\":%s", separator, policy->params[i].name,
+                    pool_format_param(pool, i, value));
             separator = ",";
         }
     }

@@ -13,6 +13,12 @@ const struct word protocol_words[] = {
     { NULL, 0 }
 };
 
+const struct word flag_words[] = {
+    { "false", 0 },
+    { "true", 1 },
+    { NULL, 0 }
+};
+
 const struct word guard_words[] = {
     { "false", GUARD_OFF },
     { "true", GUARD_ON },
@@ -192,6 +198,19 @@ pool_has_param(const struct pool *pool, size_t index)
 
     return (!version || !pool->vips.n
             || ips_find(&pool->vips, version == 4 ? FAMILY_V4 : FAMILY_V6));
+}
+
+const char *
+pool_format_param(const struct pool *pool, size_t index,
+                  char buf[PARAM_STRLEN])
+{
+    long value = pool->params[index];
+
+    if (pool->policy->params[index].is_flag) {
+        return value ? "true" : "false";
+    }
+    snprintf(buf, PARAM_STRLEN, "%ld", value);
+    return buf;
 }
 
 bool

@@ -208,6 +208,11 @@ uint32_t server_operator_weight(const struct server *);
  * pool's VIPs. */
 bool pool_has_param(const struct pool *, size_t index);
 
+/* The value of that parameter as a file has it. */
+#define PARAM_STRLEN 24
+const char *pool_format_param(const struct pool *, size_t index,
+                              char buf[PARAM_STRLEN]);
+
 /* Whether the pool's policy picks a slot by the client's address. */
 bool pool_goes_by_client(const struct pool *);
 

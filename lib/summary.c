@@ -48,8 +48,10 @@ format_policy(const void *pool_, char *buf, size_t size)
     for (size_t i = 0; i < policy->n_params && n > 0 && (size_t) n < size;
          i++) {
         if (pool_has_param(pool, i)) {
-            n += snprintf(buf + n, size - n, " %s %ld",
-                          policy->params[i].name, pool->params[i]);
+            char value[PARAM_STRLEN];
+
+            n += snprintf(buf + n, size - n, " %s %s", policy->params[i].name,
+                          pool_format_param(pool, i, value));
         }
     }
 }

@@ -42,11 +42,13 @@ struct distribution {
     int client_prefix6;         /* Likewise of an IPv6 address, 1 to 128. */
 };
 
-/* A number that the user may set in the pool, in a mapping that is called as
- * the policy is: "sticky: {prefix: 24}".  Checked by the model. */
+/* A number, or something that is true or false, that the user may set in the
+ * pool, in a mapping that is called as the policy is: "sticky: {prefix: 24}".
+ * Checked by the model. */
 struct policy_param {
     const char *name;
-    long min, max;
+    bool is_flag;               /* "true", 1, or "false", 0. */
+    long min, max;              /* Of a number. */
     long value;                 /* When the user says nothing. */
     int ip_version;             /* 4 or 6: only where a VIP is of that version
                                  * of IP.  0: everywhere. */

@@ -6,6 +6,7 @@
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
 #include "lib/discover.h"
+#include "lib/health.h"
 #include "lib/override.h"
 
 /* What to do with the bridge. */
@@ -22,6 +23,7 @@ compare_or_change(const struct command_context *context,
     struct request *request = request_;
     struct model *model = request->model;
 
+    health_carry(&bridge->assignments, model);
     if (!context->reset) {
         override_carry(&bridge->assignments, model, time(NULL),
                        context->diags);

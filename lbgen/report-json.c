@@ -9,6 +9,7 @@
 #include <openvswitch/json.h>
 
 #include "lib/oftext.h"
+#include "lib/health.h"
 #include "lib/override.h"
 
 static void
@@ -251,6 +252,25 @@ override_to_json(const struct server *server)
     return object;
 }
 
+/* What is known of its health, null for nothing. */
+static struct json *
+health_to_json(const struct server *server)
+{
+    const struct health *h = &server->health;
+    struct json *object;
+
+    if (h->state == HEALTH_UNKNOWN) {
+        return json_null_create();
+    }
+    object = json_object_create();
+    put_string(object, "state", health_state_name(h->state));
+    put_integer(object, "since", h->since);
+    json_object_put(object, "error", (h->error ? json_string_create(h->error)
+                                      : json_null_create()));
+    json_object_put(object, "out", json_boolean_create(h->out));
+    return object;
+}
+
 static struct json *
 status_server_to_json(const struct assignment *a, size_t i, double asked,
                       const struct traffic *t)
@@ -262,6 +282,8 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
     put_string(object, "name", a->pool->servers[i].name);
     json_object_put(object, "override",
                     override_to_json(&a->pool->servers[i]));
+    json_object_put(object, "health",
+                    health_to_json(&a->pool->servers[i]));
     put_string(object, "effective_state",
                server_state_name(
                    server_effective_state(&a->pool->servers[i])));
@@ -292,6 +314,8 @@ status_pool_to_json(const struct assignment *a, const struct traffic *traffic)
         json_array_add(servers, status_server_to_json(a, i, asked[i],
                                                       &traffic[i]));
     }
+    json_object_put(object, "panic",
+                    json_boolean_create(health_panics(a->pool)));
     json_object_put(object, "servers", servers);
     free(asked);
     return object;

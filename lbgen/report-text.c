@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/check.h"
+#include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/oftext.h"
 #include "lib/override.h"
@@ -402,6 +404,32 @@ write_status_overrides(FILE *stream, const struct pool *pool)
     }
 }
 
+/* One line for each server that is not simply up, and one on all of them. */
+static void
+write_status_health(FILE *stream, const struct pool *pool)
+{
+    size_t n_up = 0;
+    size_t n = 0;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+        enum health_state state = server->health.state;
+        char text[HEALTH_STRLEN];
+
+        n += server_check(pool, server) != NULL;
+        n_up += state == HEALTH_UP;
+        if (state == HEALTH_DOWN || state == HEALTH_STARTING) {
+            fprintf(stream, "  %s is %s\n", server->name,
+                    health_format(server, time(NULL), text));
+        }
+    }
+    if (n) {
+        fprintf(stream, "  health: %zu of %zu up%s\n", n_up, n,
+                (health_panics(pool)
+                 ? "; so many are down that all count as up (panic)" : ""));
+    }
+}
+
 static void
 write_status_pool(FILE *stream, const struct assignment *a,
                   const struct traffic *traffic)
@@ -426,6 +454,7 @@ write_status_pool(FILE *stream, const struct assignment *a,
                             &traffic[i]);
     }
     write_status_overrides(stream, pool);
+    write_status_health(stream, pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
         char address[PROPERTY_STRLEN];
 

@@ -13,6 +13,9 @@ lib_liblbgen_a_SOURCES = \
 	lib/assign.h \
 	lib/bridge.c \
 	lib/bridge.h \
+	lib/check-read.c \
+	lib/check.c \
+	lib/check.h \
 	lib/compile-arp.c \
 	lib/compile-emit.c \
 	lib/compile-group.c \
@@ -52,6 +55,10 @@ lib_liblbgen_a_SOURCES = \
 	lib/found.h \
 	lib/generation.c \
 	lib/generation.h \
+	lib/health-track.c \
+	lib/health-track.h \
+	lib/health.c \
+	lib/health.h \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \

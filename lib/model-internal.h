@@ -16,6 +16,12 @@ extern const struct word fallback_words[];
 extern const struct word on_removal_words[];
 extern const struct word guard_words[];
 extern const struct word flag_words[];
+extern const struct word on_down_words[];
+extern const struct word check_type_words[];
+extern const struct word check_from_words[];
+
+/* The word for 'value', NULL if there is none. */
+const char *word_name(const struct word *, int value);
 
 /* More keys than any kind of mapping has. */
 #define MAX_KEYS 64
@@ -33,12 +39,21 @@ bool value_mac(const struct reader *, const struct node *, struct mac *);
 bool value_duration(const struct reader *, const struct node *, long max,
                     long *seconds);
 
+/* "500ms", "2", "2s", "5m" or "2h": in milliseconds, also 'min' and 'max';
+ * a plain number is seconds. */
+bool value_milliseconds(const struct reader *, const struct node *,
+                        uint32_t min, uint32_t max, uint32_t *value);
+
 /* Stores a copy.  Names stand in commands and in output for programs. */
 bool value_name(const struct reader *, const struct node *, char **name);
 
 /* The "name" of the mapping 'node' as the file has it, NULL if there is
  * none. */
 const char *node_get_name(const struct node *);
+
+/* Writes 's' as a JSON string.  What YAML calls unprintable is escaped as
+ * well. */
+void model_write_string(const char *s, FILE *);
 
 /* Reads what can be read, queues errors for the rest.  Values that cannot be
  * read stay zero or NULL.  server_read() needs a server of zeros and names

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "lib/check.h"
 #include "lib/slots.h"
 
 static bool
@@ -175,6 +176,42 @@ read_pool_slots(const struct reader *r, const struct node *node, void *pool_)
 }
 
 static bool
+read_pool_check(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    pool->check = check_read(r, node, NULL);
+    return true;
+}
+
+static bool
+read_pool_panic(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+    long percent;
+
+    if (!value_number(r, node, 1, 100, &percent)) {
+        return false;
+    }
+    pool->panic = percent;
+    return true;
+}
+
+static bool
+read_pool_on_down(const struct reader *r, const struct node *node,
+                  void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, on_down_words, &value)) {
+        return false;
+    }
+    pool->on_down = value;
+    return true;
+}
+
+static bool
 read_pool_servers(const struct reader *r, const struct node *node, void *pool_)
 {
     return servers_read(r, node, pool_);
@@ -192,6 +229,9 @@ static const struct field pool_fields[] = {
     { "drain_timeout", read_pool_drain_timeout, NULL },
     { "guard", read_pool_guard, NULL },
     { "on_removal", read_pool_on_removal, NULL },
+    { "check", read_pool_check, NULL },
+    { "panic", read_pool_panic, NULL },
+    { "on_down", read_pool_on_down, NULL },
     { "slots", read_pool_slots, NULL },
     { "servers", read_pool_servers, "servers is missing" },
     { NULL, NULL, NULL }
@@ -320,6 +360,25 @@ match_families(const struct reader *r, const struct node *node,
     }
 }
 
+/* Reads the checks of servers that have their own, on top of that of the
+ * pool. */
+static void
+read_server_checks(const struct reader *r, struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        struct server *server = &pool->servers[i];
+        const struct node *check = (server->node->type == NODE_MAPPING
+                                    ? node_get(server->node, "check") : NULL);
+        char owner[OWNER_SIZE];
+        struct reader own = { .diags = r->diags, .key = "check" };
+
+        if (check) {
+            own.owner = owner_format("server", server->name, owner);
+            server->check = check_read(&own, check, pool->check);
+        }
+    }
+}
+
 /* Fills in what is left out and has a default that depends on the rest. */
 static void
 fill_in(struct pool *pool)
@@ -399,7 +458,9 @@ pool_read_partly(const struct node *node, struct diags *diags)
     fields_read(&r, node, pool_fields, pool);
     read_all_params(&r, node, pool);
     match_families(&r, node, pool);
+    read_server_checks(&r, pool);
     fill_in(pool);
+    checks_check(&r, node, pool);
     check_guard(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);

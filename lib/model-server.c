@@ -126,6 +126,14 @@ read_server_state(const struct reader *r, const struct node *node,
     return true;
 }
 
+/* Read when that of the pool is known: see lib/model-pool.c. */
+static bool
+read_server_check(const struct reader *r LB_UNUSED,
+                  const struct node *node LB_UNUSED, void *server LB_UNUSED)
+{
+    return true;
+}
+
 static const struct field server_fields[] = {
     { "name", read_server_name, "name is missing" },
     { "ip", read_server_ip, "ip is missing" },
@@ -134,6 +142,7 @@ static const struct field server_fields[] = {
     { "port", read_server_port, NULL },
     { "weight", read_server_weight, NULL },
     { "state", read_server_state, NULL },
+    { "check", read_server_check, NULL },
     { NULL, NULL, NULL }
 };
 

@@ -4,6 +4,7 @@
 
 #include "lib/model-internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,54 @@ value_duration(const struct reader *r, const struct node *node, long max,
         return false;
     }
     return true;
+}
+
+/* "500ms", "2s". */
+#define MS_STRLEN 24
+static const char *
+format_milliseconds(uint32_t ms, char buf[MS_STRLEN])
+{
+    if (ms % 1000) {
+        snprintf(buf, MS_STRLEN, "%"PRIu32"ms", ms);
+    } else {
+        snprintf(buf, MS_STRLEN, "%"PRIu32"s", ms / 1000);
+    }
+    return buf;
+}
+
+bool
+value_milliseconds(const struct reader *r, const struct node *node,
+                   uint32_t min, uint32_t max, uint32_t *value)
+{
+    static const struct {
+        const char *name;
+        uint64_t factor;
+    } units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "", 1000 }, { "m", 60000 },
+        { "h", 3600000 },
+    };
+    char low[MS_STRLEN], high[MS_STRLEN];
+    size_t n_digits;
+    const char *text;
+
+    if (!value_text(r, node, &text)) {
+        return false;
+    }
+    n_digits = strspn(text, "0123456789");
+    for (size_t i = 0; i < LB_ARRAY_SIZE(units); i++) {
+        uint64_t ms = strtoull(text, NULL, 10) * units[i].factor;
+
+        if (n_digits && n_digits <= 7 && !strcmp(text + n_digits,
+                                                 units[i].name)
+            && ms >= min && ms <= max) {
+            *value = ms;
+            return true;
+        }
+    }
+    reader_error(r, &node->loc, "%s must be %s to %s, as in 500ms, 2s or 1m, "
+                 "not %s", r->key, format_milliseconds(min, low),
+                 format_milliseconds(max, high), DIAG_QUOTE(text));
+    return false;
 }
 
 /* Names stand in commands and in output that programs read: "web/s1". */

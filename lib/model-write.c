@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "lib/model.h"
+#include "lib/model-internal.h"
 
 #include <inttypes.h>
 
-/* Writes 's' as a JSON string.  What YAML calls unprintable is escaped as
- * well. */
-static void
-write_string(const char *s, FILE *stream)
+#include "lib/check.h"
+
+void
+model_write_string(const char *s, FILE *stream)
 {
     putc('"', stream);
     for (; *s; s++) {
@@ -30,7 +30,7 @@ write_text(const char *before, const char *key, const char *value,
            FILE *stream)
 {
     fprintf(stream, "%s\"%s\":", before, key);
-    write_string(value, stream);
+    model_write_string(value, stream);
 }
 
 /* Writes a key whose value is one address or a list of them. */
@@ -47,7 +47,7 @@ write_ips(const char *before, const char *key, const struct ips *ips,
     fprintf(stream, "%s\"%s\":[", before, key);
     for (size_t i = 0; i < ips->n; i++) {
         fputs(i ? "," : "", stream);
-        write_string(ip_format(&ips->ip[i], ip), stream);
+        model_write_string(ip_format(&ips->ip[i], ip), stream);
     }
     putc(']', stream);
 }
@@ -90,6 +90,10 @@ server_write(const struct server *server, FILE *stream)
     fprintf(stream, ",\"port\":%"PRIu16",\"weight\":%"PRIu16,
             server->port, server->weight);
     write_text(",", "state", server_state_name(server->state), stream);
+    if (server->check) {
+        fputs(",\"check\":", stream);
+        check_write(server->check, stream);
+    }
     putc('}', stream);
 }
 
@@ -166,6 +170,22 @@ write_servers(const struct pool *pool, FILE *stream)
     }
 }
 
+/* The check, and what comes of it. */
+static void
+write_check(const struct pool *pool, FILE *stream)
+{
+    if (pool->check) {
+        fputs(",\"check\":", stream);
+        check_write(pool->check, stream);
+    }
+    if (pool->panic) {
+        fprintf(stream, ",\"panic\":%"PRIu8, pool->panic);
+    }
+    if (pool->on_down == ON_DOWN_KEEP) {
+        write_text(",", "on_down", on_down_name(pool->on_down), stream);
+    }
+}
+
 void
 pool_write(const struct pool *pool, FILE *stream)
 {
@@ -191,6 +211,7 @@ pool_write(const struct pool *pool, FILE *stream)
         write_text(",", "on_removal", on_removal_name(pool->on_removal),
                    stream);
     }
+    write_check(pool, stream);
     fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
     write_servers(pool, stream);
     fputs("]}", stream);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/check.h"
+
 const struct word protocol_words[] = {
     { "tcp", PROTOCOL_TCP },
     { "udp", PROTOCOL_UDP },
@@ -51,7 +53,13 @@ const struct word on_removal_words[] = {
     { NULL, 0 }
 };
 
-static const char *
+const struct word on_down_words[] = {
+    { "cut", ON_DOWN_CUT },
+    { "keep", ON_DOWN_KEEP },
+    { NULL, 0 }
+};
+
+const char *
 word_name(const struct word *words, int value)
 {
     while (words->name && words->value != value) {
@@ -91,6 +99,12 @@ on_removal_name(enum on_removal on_removal)
 }
 
 const char *
+on_down_name(enum on_down on_down)
+{
+    return word_name(on_down_words, on_down);
+}
+
+const char *
 owner_format(const char *what, const char *name, char buf[OWNER_SIZE])
 {
     snprintf(buf, OWNER_SIZE, "%s%s%s", what, name ? " " : "",
@@ -104,6 +118,8 @@ server_uninit(struct server *server)
     free(server->name);
     free(server->interface);
     free(server->found_interface);
+    check_destroy(server->check);
+    free(server->health.error);
 }
 
 void
@@ -118,6 +134,7 @@ pool_destroy(struct pool *pool)
         }
         free(pool->sets);
         free(pool->servers);
+        check_destroy(pool->check);
         free(pool->name);
         free(pool);
     }
@@ -188,6 +205,7 @@ uint32_t
 server_effective_weight(const struct server *server)
 {
     return (server_effective_state(server) == SERVER_READY
+            && !server->health.out
             ? server_operator_weight(server) : 0);
 }
 

@@ -111,6 +111,32 @@ struct server_set {
     size_t parent;              /* Number of the set that it is in. */
 };
 
+/* For servers that are checked: what becomes of the tracked connections of one
+ * that is found dead. */
+enum on_down {
+    ON_DOWN_CUT,
+    ON_DOWN_KEEP
+};
+
+enum health_state {
+    HEALTH_UNKNOWN,             /* Not checked so far: counts as up. */
+    HEALTH_STARTING,            /* New: gets nothing before it proves itself. */
+    HEALTH_UP,
+    HEALTH_DOWN
+};
+
+/* What checks found out about one server.  No part of the file: see
+ * lib/health.h. */
+struct health {
+    enum health_state state;
+    int64_t since;              /* Seconds since the epoch, of 'state'. */
+    char *error;                /* Of the last check that failed, or NULL. */
+    uint16_t flaps;             /* See lib/health-track.h. */
+    bool out;                   /* Takes it out: by health_settle(). */
+};
+
+struct check;
+
 struct server {
     struct source_loc loc;
     const struct node *node;    /* Borrowed from the document. */
@@ -129,6 +155,8 @@ struct server {
     uint16_t weight;
     enum server_state state;
     struct override override;
+    struct check *check;        /* Its own, NULL for that of the pool. */
+    struct health health;
 };
 
 struct pool {
@@ -143,6 +171,10 @@ struct pool {
     enum connections connections;
     enum guard guard;
     enum on_removal on_removal;
+    struct check *check;        /* Of its servers, or NULL. */
+    uint8_t panic;              /* Percent down at which all count as up; 0
+                                 * for never. */
+    enum on_down on_down;
     uint16_t drain_timeout;     /* Seconds, 0 for none: see lib/resident.h. */
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct server *servers;     /* In file order. */
@@ -196,7 +228,8 @@ struct pool *model_find_pool(const struct model *, const char *name);
 size_t pool_find_server(const struct pool *, const char *name);
 
 /* State and weight that count now: those of the file unless an operator said
- * otherwise, the weight 0 unless the state is ready. */
+ * otherwise, the weight 0 unless the state is ready and the server not found
+ * dead. */
 enum server_state server_effective_state(const struct server *);
 uint32_t server_effective_weight(const struct server *);
 
@@ -226,6 +259,7 @@ const char *connections_name(enum connections);
 const char *server_state_name(enum server_state);
 const char *fallback_name(enum fallback);
 const char *on_removal_name(enum on_removal);
+const char *on_down_name(enum on_down);
 
 /* Text forms.  Buffers of these sizes always suffice. */
 #define IP_STRLEN INET6_ADDRSTRLEN

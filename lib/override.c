@@ -189,46 +189,24 @@ override_read(const struct node *node, struct pool *pool)
     return true;
 }
 
-/* " since 5m", or nothing if 'now' is negative. */
-static const char *
-format_age(int64_t since, int64_t now, char buf[32])
-{
-    static const struct {
-        int64_t seconds;
-        char name;
-    } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
-    int64_t age = now > since ? now - since : 0;
-    size_t i = 0;
-
-    buf[0] = '\0';
-    if (now >= 0) {
-        while (i < LB_ARRAY_SIZE(units) - 1 && age < units[i].seconds) {
-            i++;
-        }
-        snprintf(buf, 32, " since %"PRId64"%c", age / units[i].seconds,
-                 units[i].name);
-    }
-    return buf;
-}
-
 const char *
 override_format(const struct server *server, int64_t now,
                 char buf[OVERRIDE_STRLEN])
 {
     const struct override *o = &server->override;
-    char age[32];
+    char age[LB_AGE_STRLEN];
     int n = 0;
 
     buf[0] = '\0';
     if (o->has_state) {
         n = snprintf(buf, OVERRIDE_STRLEN, "%s%s",
                      server_state_name(o->state),
-                     format_age(o->state_since, now, age));
+                     lb_format_age(o->state_since, now, age));
     }
     if (o->has_weight) {
         snprintf(buf + n, OVERRIDE_STRLEN - n, "%sweight %"PRIu16"%s%s",
                  n ? ", " : "", o->weight, o->is_percent ? "%" : "",
-                 format_age(o->weight_since, now, age));
+                 lb_format_age(o->weight_since, now, age));
     }
     return buf;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lib/found.h"
+#include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
 #include "lib/slots.h"
@@ -60,6 +61,10 @@ record_format(const struct assignment *a)
     override_write(a->pool, stream);
     fputs(",\"found\":", stream);
     found_write(a->pool, stream);
+    if (health_exists(a->pool)) {
+        fputs(",\"health\":", stream);
+        health_write(a->pool, stream);
+    }
     if (a->n_leaving) {
         fputs(",\"leaving\":", stream);
         leaving_write(a, stream);
@@ -199,6 +204,7 @@ parse_record(const struct node *root, struct record *record)
         && parse_members(node_get(root, "members"), a)
         && parse_slots(node_get(root, "slots"), a)
         && override_read(node_get(root, "overrides"), record->pool)
+        && health_read(node_get(root, "health"), record->pool)
         && found_read(node_get(root, "found"), record->pool)
         && leaving_read(node_get(root, "leaving"), a)) {
         a->id = id;

@@ -121,6 +121,19 @@ stays_behind(struct plan *plan, const struct assignment *old,
             && may_have_connections(plan, old->pool, server, member));
 }
 
+/* Whether 'new' of 'pool' stands still for the connections that it had as
+ * 'old'. */
+static bool
+has_died(const struct pool *pool, const struct server *old,
+         const struct server *new)
+{
+    return ((server_effective_state(new) == SERVER_MAINT
+             && server_effective_state(old) != SERVER_MAINT)
+            || (pool->on_down == ON_DOWN_CUT
+                && new->health.state == HEALTH_DOWN && new->health.out
+                && !old->health.out));
+}
+
 /* Decides on one server of 'old'. */
 static void
 plan_server(struct plan *plan, const struct assignment *old,
@@ -130,8 +143,7 @@ plan_server(struct plan *plan, const struct assignment *old,
     size_t i = assignment_find_member(new, member);
 
     if (i != SIZE_MAX) {
-        if (server_effective_state(&new->pool->servers[i]) == SERVER_MAINT
-            && server_effective_state(server) != SERVER_MAINT) {
+        if (has_died(new->pool, server, &new->pool->servers[i])) {
             add_server(plan->removal, old->pool, server, member);
         }
     } else if (stays_behind(plan, old, new, server, member)) {

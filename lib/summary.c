@@ -10,6 +10,7 @@
 
 #include "lib/demand.h"
 #include "lib/found.h"
+#include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
 
@@ -155,6 +156,15 @@ format_found(const void *server, char *buf, size_t size)
     snprintf(buf, size, "%s", found_name(server));
 }
 
+/* Without the error, which may be another one each time. */
+static void
+format_health(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%s", health_state_name(server->health.state));
+}
+
 const struct property server_properties[] = {
     { "address", format_address },
     { "mac", format_mac },
@@ -163,6 +173,7 @@ const struct property server_properties[] = {
     { "state", format_state },
     { "weight", format_weight },
     { "override", format_override },
+    { "health", format_health },
     { NULL, NULL },
 };
 

@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,4 +143,25 @@ lb_nearest(const char *s, const char *const candidates[])
         }
     }
     return best;
+}
+
+const char *
+lb_format_age(int64_t since, int64_t now, char buf[LB_AGE_STRLEN])
+{
+    static const struct {
+        int64_t seconds;
+        char name;
+    } units[] = { { 86400, 'd' }, { 3600, 'h' }, { 60, 'm' }, { 1, 's' } };
+    int64_t age = now > since ? now - since : 0;
+    size_t i = 0;
+
+    buf[0] = '\0';
+    if (now >= 0) {
+        while (i < LB_ARRAY_SIZE(units) - 1 && age < units[i].seconds) {
+            i++;
+        }
+        snprintf(buf, LB_AGE_STRLEN, " since %"PRId64"%c", age / units[i].seconds,
+                 units[i].name);
+    }
+    return buf;
 }

@@ -39,4 +39,10 @@ size_t lb_edit_distance(const char *a, const char *b);
  * NULL if none is near. */
 const char *lb_nearest(const char *s, const char *const candidates[]);
 
+/* For people: " since 5m", or nothing if 'now' is negative.  Both are seconds
+ * since the epoch. */
+#define LB_AGE_STRLEN 32
+const char *lb_format_age(int64_t since, int64_t now,
+                          char buf[LB_AGE_STRLEN]);
+
 #endif /* lib/util.h */

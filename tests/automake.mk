@@ -6,6 +6,7 @@ tests_lbtest_LDADD = $(LBGEN_LIBS)
 tests_lbtest_SOURCES = \
 	tests/lbtest-conntrack.c \
 	tests/lbtest-explain.c \
+	tests/lbtest-health.c \
 	tests/lbtest-model.c \
 	tests/lbtest-policies.c \
 	tests/lbtest-slots.c \
@@ -61,6 +62,7 @@ EXTRA_DIST += \
 	tests/test_fast_path.py \
 	tests/test_guard.py \
 	tests/test_explain.py \
+	tests/test_health.py \
 	tests/test_lab.py \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \

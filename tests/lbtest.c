@@ -17,6 +17,7 @@ struct test {
 };
 
 static const struct test tests[] = {
+    { "check-times", lbtest_check_times },
     { "connection-parse", lbtest_connection_parse },
     { "control-flush", lbtest_control_flush },
     { "diags", lbtest_diags },
@@ -27,6 +28,8 @@ static const struct test tests[] = {
     { "explain", lbtest_explain },
     { "hash", lbtest_hash },
     { "hash-mix", lbtest_hash_mix },
+    { "health-settle", lbtest_health_settle },
+    { "health-track", lbtest_health_track },
     { "ip", lbtest_ip },
     { "mac", lbtest_mac },
     { "model-write", lbtest_model_write },

@@ -17,6 +17,11 @@ int lbtest_dpif_show(int argc, char *argv[]);
 int lbtest_explain(int argc, char *argv[]);
 int lbtest_ovs_hash(int argc, char *argv[]);
 
+/* lbtest-health.c */
+int lbtest_check_times(int argc, char *argv[]);
+int lbtest_health_settle(int argc, char *argv[]);
+int lbtest_health_track(int argc, char *argv[]);
+
 /* lbtest-model.c */
 int lbtest_diags(int argc, char *argv[]);
 int lbtest_document(int argc, char *argv[]);

@@ -168,6 +168,11 @@ FULL_POOL = {
 FULL_SET = {"set": "east", "servers": [{"name": "s9", "ip": "10.0.0.9"}]}
 
 
+FULL_CHECK = {"type": "https", "port": 1, "address": "10.0.0.9",
+              "method": "GET", "path": "/", "host": "h", "body": "b",
+              "ca": "c"}
+
+
 def rewrite(tmp_path, model):
     """The settings and the pools of 'model' as the program keeps them in a
     bridge, which is with every key that it knows."""
@@ -188,7 +193,8 @@ def documented_keys(title):
 
 def test_keys(tmp_path):
     settings, pools = rewrite(tmp_path, {"pools": [
-        {**FULL_POOL, "drain_timeout": 600},
+        {**FULL_POOL, "drain_timeout": 600, "check": FULL_CHECK,
+         "panic": 50, "on_down": "keep"},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]}]})
@@ -197,7 +203,8 @@ def test_keys(tmp_path):
 
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}
     assert documented_keys("A POOL") == set(pool)
-    assert documented_keys("A SERVER") == set(server)
+    assert documented_keys("A SERVER") == {*server, "check"}
+    assert documented_keys("A CHECK") == {*pool["check"], "command"}
 
     _, [with_set] = rewrite(tmp_path, {"pools": [
         {**FULL_POOL, "servers": [FULL_SET]}]})
@@ -211,7 +218,9 @@ def test_keys_are_known():
     in_server = documented_keys("A SERVER")
     assert {"bridge"} <= top and {"vip"} <= in_pool and {"mac"} <= in_server
     server = dict.fromkeys(in_server, [])
-    pool = dict.fromkeys(in_pool, []) | {"servers": [server]}
+    pool = dict.fromkeys(in_pool, []) | {
+        "servers": [server], "check": dict.fromkeys(
+            documented_keys("A CHECK"), [])}
     model = dict.fromkeys(top, []) | {"pools": [pool], "x-any": 1, "y": 1}
 
     messages = lbgen("check", "-", text=json.dumps(model)).stderr

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lib/check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/model-internal.h"
+
+const struct word check_type_words[] = {
+    { "tcp", CHECK_TCP },
+    { "http", CHECK_HTTP },
+    { "https", CHECK_HTTPS },
+    { "exec", CHECK_EXEC },
+    { "icmp", CHECK_ICMP },
+    { "arp", CHECK_ARP },
+    { "none", CHECK_NONE },
+    { NULL, 0 }
+};
+
+const struct word check_from_words[] = {
+    { "host", CHECK_FROM_HOST },
+    { "switch", CHECK_FROM_SWITCH },
+    { NULL, 0 }
+};
+
+const char *
+check_type_name(enum check_type type)
+{
+    return word_name(check_type_words, type);
+}
+
+void
+check_destroy(struct check *check)
+{
+    if (check) {
+        free(check->method);
+        free(check->path);
+        free(check->host);
+        free(check->body);
+        free(check->ca);
+        for (size_t i = 0; i < check->n_command; i++) {
+            free(check->command[i]);
+        }
+        free(check->command);
+        free(check);
+    }
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+    return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool
+same_command(const struct check *a, const struct check *b)
+{
+    for (size_t i = 0; i < a->n_command && i < b->n_command; i++) {
+        if (strcmp(a->command[i], b->command[i])) {
+            return false;
+        }
+    }
+    return a->n_command == b->n_command;
+}
+
+bool
+check_equal(const struct check *a, const struct check *b)
+{
+    return (a->type == b->type && a->from == b->from
+            && a->interval == b->interval && a->timeout == b->timeout
+            && a->port == b->port && a->has_address == b->has_address
+            && (!a->has_address || ip_equal(&a->address, &b->address))
+            && same_text(a->method, b->method) && same_text(a->path, b->path)
+            && same_text(a->host, b->host) && same_text(a->body, b->body)
+            && a->status_min == b->status_min
+            && a->status_max == b->status_max && a->verify == b->verify
+            && same_text(a->ca, b->ca) && same_command(a, b));
+}
+
+static void
+write_optional(const char *key, const char *text, FILE *stream)
+{
+    if (text) {
+        fprintf(stream, ",\"%s\":", key);
+        model_write_string(text, stream);
+    }
+}
+
+static void
+write_command(const struct check *check, FILE *stream)
+{
+    fputs(",\"command\":[", stream);
+    for (size_t i = 0; i < check->n_command; i++) {
+        if (i) {
+            putc(',', stream);
+        }
+        model_write_string(check->command[i], stream);
+    }
+    putc(']', stream);
+}
+
+/* What HTTP checks have. */
+static void
+write_http(const struct check *check, FILE *stream)
+{
+    write_optional("method", check->method, stream);
+    write_optional("path", check->path, stream);
+    write_optional("host", check->host, stream);
+    fprintf(stream, ",\"status\":\"%"PRIu16"-%"PRIu16"\"",
+            check->status_min, check->status_max);
+    write_optional("body", check->body, stream);
+    if (check->type == CHECK_HTTPS) {
+        fprintf(stream, ",\"verify\":%s", check->verify ? "true" : "false");
+        write_optional("ca", check->ca, stream);
+    }
+}
+
+void
+check_write(const struct check *check, FILE *stream)
+{
+    char ip[IP_STRLEN];
+
+    fprintf(stream, "{\"type\":\"%s\"", check_type_name(check->type));
+    if (check->type == CHECK_NONE) {
+        putc('}', stream);
+        return;
+    }
+    fprintf(stream, ",\"interval\":\"%"PRIu32"ms\",\"timeout\":\"%"PRIu32
+            "ms\",\"rise\":%"PRIu16",\"fall\":%"PRIu16, check->interval,
+            check->timeout, check->rise, check->fall);
+    fprintf(stream, ",\"from\":\"%s\"", word_name(check_from_words,
+                                                  check->from));
+    if (check->port) {
+        fprintf(stream, ",\"port\":%"PRIu16, check->port);
+    }
+    if (check->has_address) {
+        write_optional("address", ip_format(&check->address, ip), stream);
+    }
+    if (check->type == CHECK_HTTP || check->type == CHECK_HTTPS) {
+        write_http(check, stream);
+    } else if (check->type == CHECK_EXEC) {
+        write_command(check, stream);
+    }
+    putc('}', stream);
+}
+
+const struct check *
+server_check(const struct pool *pool, const struct server *server)
+{
+    const struct check *check = server->check ? server->check : pool->check;
+
+    return check && check->type != CHECK_NONE ? check : NULL;
+}
+
+const struct ip *
+check_address(const struct check *check, const struct server *server)
+{
+    return check->has_address ? &check->address : &server->ips.ip[0];
+}
+
+uint16_t
+check_port(const struct check *check, const struct server *server)
+{
+    return check->port ? check->port : server->port;
+}
+
+const char *
+check_format(const struct check *check, char buf[CHECK_STRLEN])
+{
+    if (check->interval % 1000) {
+        snprintf(buf, CHECK_STRLEN, "%s every %"PRIu32"ms",
+                 check_type_name(check->type), check->interval);
+    } else {
+        snprintf(buf, CHECK_STRLEN, "%s every %"PRIu32"s",
+                 check_type_name(check->type), check->interval / 1000);
+    }
+    return buf;
+}

@@ -21,7 +21,7 @@ struct row {
     bool leaving;
     uint16_t member;
     size_t n;                   /* Connections, if tracked. */
-    struct traffic traffic;     /* If stateless. */
+    struct traffic traffic;     /* If not tracked. */
 };
 
 /* One connection that is shown. */

@@ -109,7 +109,8 @@ wait_for_drain(const struct command_context *context,
 
     if (awaited->connections != CONNECTIONS_TRACKED) {
         diag_error(context->diags, NULL, "the server is drained, but nobody "
-                   "knows its connections: the pool is stateless");
+                   "knows its connections: the pool is %s",
+                   connections_name(awaited->connections));
         return STATUS_FAILED;
     }
     session = connect_session(context, NULL);

@@ -46,8 +46,7 @@ add_flow(struct traffic *t, const struct of_flow *flow)
 }
 
 /* In tracked mode the server flow sees the first packet of each connection; in
- * stateless mode it sees all of them, and nobody knows what a connection
- * is. */
+ * the others it sees all of them, and nobody knows what a connection is. */
 static struct traffic *
 new_traffic(const struct pool *pool)
 {

@@ -17,6 +17,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/check.c \
 	lib/check.h \
 	lib/compile-arp.c \
+	lib/compile-direct.c \
 	lib/compile-emit.c \
 	lib/compile-group.c \
 	lib/compile-pick.c \

@@ -95,6 +95,7 @@ void compiler_put_pick(struct compiler *, const struct assignment *);
 /* Emit the flows of one pool. */
 void compile_tracked(struct compiler *, const struct assignment *);
 void compile_stateless(struct compiler *, const struct assignment *);
+void compile_direct(struct compiler *, const struct assignment *);
 
 /* Emit what all pools of that kind share. */
 void compile_tracked_common(struct compiler *);

@@ -10,12 +10,13 @@
 /* One kind of "connections:". */
 struct connections_compiler {
     void (*pool)(struct compiler *, const struct assignment *);
-    void (*common)(struct compiler *);
+    void (*common)(struct compiler *);  /* NULL if there is nothing. */
 };
 
 static const struct connections_compiler connections_compilers[] = {
     [CONNECTIONS_TRACKED] = { compile_tracked, compile_tracked_common },
     [CONNECTIONS_STATELESS] = { compile_stateless, compile_stateless_common },
+    [CONNECTIONS_DIRECT] = { compile_direct, NULL },
 };
 
 uint16_t
@@ -85,7 +86,8 @@ compile(const struct model *model, const struct assignments *assignments,
         enum connections connections = a->pool->connections;
 
         compile_pool(&c, a);
-        if (!common_done[connections]) {
+        if (!common_done[connections]
+            && connections_compilers[connections].common) {
             connections_compilers[connections].common(&c);
             common_done[connections] = true;
         }

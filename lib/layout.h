@@ -80,6 +80,8 @@ enum cookie_kind {
     COOKIE_FALLBACK = 15,
     COOKIE_RECORD = 16,
     COOKIE_SETTINGS = 17,
+    COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
+                                 * claim the VIP. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 

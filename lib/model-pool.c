@@ -438,6 +438,28 @@ check_drain_timeout(const struct reader *r, const struct node *node,
     }
 }
 
+/* A direct server gets packets as they are. */
+static void
+check_direct(const struct reader *r, const struct node *node,
+             const struct pool *pool)
+{
+    const struct node *servers = node_get(node, "servers");
+
+    if (pool->connections != CONNECTIONS_DIRECT) {
+        return;
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct node *port = node_get(servers->items[i], "port");
+
+        if (port && pool->port && pool->servers[i].port
+            && pool->servers[i].port != pool->port) {
+            reader_error(r, &port->loc, "a server of a pool with "
+                         "\"connections: direct\" has the pool's port, %d: "
+                         "nobody translates it", pool->port);
+        }
+    }
+}
+
 struct pool *
 pool_read_partly(const struct node *node, struct diags *diags)
 {
@@ -462,6 +484,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     fill_in(pool);
     checks_check(&r, node, pool);
     check_guard(&r, node, pool);
+    check_direct(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
     pool_check(pool, diags);

@@ -30,7 +30,7 @@ const struct word guard_words[] = {
 const struct word connections_words[] = {
     { "tracked", CONNECTIONS_TRACKED },
     { "stateless", CONNECTIONS_STATELESS },
-    { "direct", -1 },
+    { "direct", CONNECTIONS_DIRECT },
     { NULL, 0 }
 };
 

@@ -35,7 +35,8 @@ enum protocol {
 
 enum connections {
     CONNECTIONS_TRACKED,        /* Connection tracking and NAT. */
-    CONNECTIONS_STATELESS       /* Packets are rewritten both ways. */
+    CONNECTIONS_STATELESS,      /* Packets are rewritten both ways. */
+    CONNECTIONS_DIRECT          /* Servers have the VIP and answer direct. */
 };
 
 /* For CONNECTIONS_STATELESS: whether packets from a server's port to those who

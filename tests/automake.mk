@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/lab_capture.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
+	tests/lab_topology.py \
 	tests/lab_traffic.py \
 	tests/pytest.ini \
 	tests/run \
@@ -54,6 +55,7 @@ EXTRA_DIST += \
 	tests/test_configure.py \
 	tests/test_connections.py \
 	tests/test_demo.py \
+	tests/test_direct.py \
 	tests/test_discovery.py \
 	tests/test_docs.py \
 	tests/test_errors_switch.py \

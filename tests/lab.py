@@ -421,7 +421,7 @@ class Lab:
                                   address)
 
     def _client(self, host, vip, port, n, concurrency, sources, proto,
-                timeout):
+                timeout, peer):
         host = self.hosts[host]
         sources = list(sources or [host.ip])
         turns = -(-n // len(sources))
@@ -430,26 +430,26 @@ class Lab:
         first = host.next_source_port
         host.next_source_port += turns
         return [proto, vip, port, n, concurrency, int(timeout * 1000),
-                first], sources
+                first, *([peer] if peer else [])], sources
 
     def connect(self, host, vip, port, n=1, concurrency=32, sources=None,
-                proto="tcp", timeout=3.0):
+                proto="tcp", timeout=3.0, peer=None):
         """Makes 'n' new connections, one question each.  Returns
         lab_traffic.Traffic, a Counter of the servers' names.  An answer counts
-        only if the server saw the client's own address.
+        only if the server saw the client's own address or 'peer'.
 
         Source ports go up from 10000 and 'sources' take turns, so a test that
         is run again does the same."""
         arguments, sources = self._client(host, vip, port, n, concurrency,
-                                          sources, proto, timeout)
+                                          sources, proto, timeout, peer)
         limit = 60 + n / concurrency * timeout * 2
         return lab_traffic.connect(self, host, arguments, sources, limit)
 
     def hold(self, host, vip, port, n, sources=None, proto="tcp", timeout=3.0,
-             concurrency=200):
+             concurrency=200, peer=None):
         """Opens 'n' connections that stay.  Returns lab_traffic.Hold."""
         arguments, sources = self._client(host, vip, port, n, concurrency,
-                                          sources, proto, timeout)
+                                          sources, proto, timeout, peer)
         return lab_traffic.Hold(self, host, arguments, sources)
 
     def capture(self, where, text=""):

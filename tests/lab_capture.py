@@ -63,6 +63,13 @@ def tcpdump_command():
         "tcpdump"] + ["-Z", "root"] * (not denied)
 
 
+def send(netns, interface, frame):
+    """Sends a raw Ethernet frame."""
+    with socket_in(netns, socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+        sock.bind((interface, 0))
+        sock.send(frame)
+
+
 class Capture:
     """All packets on 'interface' that 'text', a tcpdump filter, lets through,
     from now until stop().  As a context manager it stops at the end."""

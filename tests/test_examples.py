@@ -11,6 +11,7 @@ import yaml
 
 from lab import assert_shares
 from lab_switch import snapshot
+from lab_topology import own_vip
 
 pytestmark = pytest.mark.switch
 
@@ -55,6 +56,10 @@ def start_servers(lab, pools):
               for pool in pools for server in flat_servers(pool["servers"])}
     for name, protocol, port in sorted(wanted):
         lab.serve(name, port, protocol)
+    for pool in pools:
+        if pool.get("connections") == "direct":
+            for server in pool["servers"]:
+                own_vip(lab, server["name"], pool["vip"])
 
 
 def check_wrr(lab, pool):

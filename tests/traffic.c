@@ -129,9 +129,9 @@ main(int argc, char *argv[])
     }
     if (argc == 7 && !strcmp(argv[1], "serve")) {
         return traffic_serve(argv + 2);
-    } else if (argc == 9 && !strcmp(argv[1], "connect")) {
+    } else if ((argc == 9 || argc == 10) && !strcmp(argv[1], "connect")) {
         return traffic_connect(argv + 2, false);
-    } else if (argc == 9 && !strcmp(argv[1], "hold")) {
+    } else if ((argc == 9 || argc == 10) && !strcmp(argv[1], "hold")) {
         return traffic_connect(argv + 2, true);
     }
     fail("usage: traffic serve|connect|hold ARG...");

@@ -17,6 +17,7 @@
  * always before the answer leaves.
  *
  *     traffic connect tcp|udp ADDRESS PORT COUNT CONCURRENCY TIMEOUT FROM
+ *             [PEER]
  *
  * Makes COUNT connections, at most CONCURRENCY at a time.  Each asks one
  * question, waits TIMEOUT milliseconds for the handshake and as long for the
@@ -24,6 +25,7 @@
  * line, up to an empty line.  They take turns; in the first turn all use the
  * source port FROM, in each turn after that the next one.  Nothing is left to
  * chance, so a switch that picks servers by a hash does the same in each run.
+ * The server must have seen the client's own address, or the address PEER.
  *
  * Prints "SOURCE PORT RESULT" per connection, where RESULT is the server's
  * name or "!" and a reason.  After the last one comes "end".

@@ -7,6 +7,7 @@ LBGEN_LIBS = \
 	policies/libpolicies.a \
 	lib/liblbgen.a \
 	$(YAML_LIBS) \
+	$(CURL_LIBS) \
 	$(OVS_LIBS)
 
 sbin_PROGRAMS += lbgen/lbgen
@@ -35,8 +36,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/report-json.c \
 	lbgen/report-text.c \
 	lbgen/report.h \
-	lbgen/run-update.c \
-	lbgen/traffic.c
+	lbgen/run-update.c
 
 dist_man_MANS += \
 	lbgen/lbgen.8 \

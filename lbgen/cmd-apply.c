@@ -8,6 +8,7 @@
 #include "lib/discover.h"
 #include "lib/health.h"
 #include "lib/override.h"
+#include "lib/refreshed.h"
 
 /* What to do with the bridge. */
 struct request {
@@ -24,6 +25,7 @@ compare_or_change(const struct command_context *context,
     struct model *model = request->model;
 
     health_carry(&bridge->assignments, model);
+    refreshed_carry(&bridge->assignments, model);
     if (!context->reset) {
         override_carry(&bridge->assignments, model, time(NULL),
                        context->diags);

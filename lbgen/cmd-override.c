@@ -9,6 +9,7 @@
 #include "lbgen/drain-wait.h"
 #include "lib/discover.h"
 #include "lib/override.h"
+#include "lib/refreshed.h"
 
 /* What "drain --wait" waits for. */
 struct awaited {
@@ -27,8 +28,10 @@ struct override_request {
 };
 
 static void
-change_server(struct server *server, const struct override_request *request)
+change_server(const struct pool *pool, struct server *server,
+              const struct override_request *request)
 {
+    bool was_ready = server_effective_state(server) == SERVER_READY;
     int64_t now = time(NULL);
 
     if (request->is_weight) {
@@ -37,6 +40,9 @@ change_server(struct server *server, const struct override_request *request)
         override_make_ready(server, now);
     } else {
         override_set_state(server, request->state, now);
+    }
+    if (!was_ready && server_effective_state(server) == SERVER_READY) {
+        refreshed_came_back(pool, server, now);
     }
 }
 
@@ -87,17 +93,6 @@ find_missing(const struct command_context *context, struct session *session,
                         context->diags));
 }
 
-/* A second copy of an installed pool, to change. */
-static bool
-copy_record(const struct record *record, struct record *copy)
-{
-    char *text = record_format(&record->assignment);
-    bool ok = record_parse(text, strlen(text), copy) == RECORD_OK;
-
-    free(text);
-    return ok;
-}
-
 /* Waits with a connection of its own, so that nobody else has to wait for the
  * end of ours. */
 static int
@@ -145,8 +140,8 @@ override_server(const struct command_context *context,
         .zone = bridge->settings.zone,
         .member = bridge->records[pool].assignment.members[server],
     };
-    if (copy_record(&bridge->records[pool], &changed)) {
-        change_server(&changed.pool->servers[server], request);
+    if (record_copy(&bridge->records[pool], &changed)) {
+        change_server(changed.pool, &changed.pool->servers[server], request);
         bridge_model(bridge, &model, NULL, NULL);
         model.pools[pool] = changed.pool;
         if (find_missing(context, session, bridge, &model,

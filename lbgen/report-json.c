@@ -3,6 +3,7 @@
 
 #include "lbgen/report.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 #include "lib/oftext.h"
 #include "lib/health.h"
 #include "lib/override.h"
+#include "lib/refreshed.h"
 
 static void
 put_string(struct json *object, const char *name, const char *value)
@@ -271,6 +273,41 @@ health_to_json(const struct server *server)
     return object;
 }
 
+/* A whole number as one. */
+static struct json *
+number_to_json(double value)
+{
+    return (value == (long long) value ? json_integer_create(value)
+            : json_real_create(value));
+}
+
+/* What refresh makes of 'server', null if it never did. */
+static struct json *
+refreshed_to_json(const struct server *server)
+{
+    const struct refreshed *r = server->refreshed;
+    struct json *object, *values;
+
+    if (!r) {
+        return json_null_create();
+    }
+    object = json_object_create();
+    json_object_put(object, "factor",
+                    number_to_json(refreshed_factor(server) / 1000.0));
+    json_object_put(object, "slow_start", number_to_json(r->start / 1000.0));
+    put_integer(object, "missed", r->missed);
+    put_integer(object, "since", r->since);
+    values = json_object_create();
+    for (size_t i = 0; i < N_METRICS; i++) {
+        if (!isnan(r->values[i])) {
+            json_object_put(values, metrics[i].name,
+                            number_to_json(r->values[i]));
+        }
+    }
+    json_object_put(object, "values", values);
+    return object;
+}
+
 static struct json *
 status_server_to_json(const struct assignment *a, size_t i, double asked,
                       const struct traffic *t)
@@ -287,8 +324,11 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
     put_string(object, "effective_state",
                server_state_name(
                    server_effective_state(&a->pool->servers[i])));
-    put_integer(object, "effective_weight",
-                server_effective_weight(&a->pool->servers[i]));
+    json_object_put(object, "effective_weight",
+                    number_to_json(server_effective_thousandths(
+                                       &a->pool->servers[i]) / 1000.0));
+    json_object_put(object, "refreshed",
+                    refreshed_to_json(&a->pool->servers[i]));
     json_object_put(object, "connections",
                     (t->counts_connections
                      ? json_integer_create(t->connections)

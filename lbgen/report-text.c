@@ -377,11 +377,11 @@ write_status_server(FILE *stream, const struct server *server, double asked,
     char address[PROPERTY_STRLEN], connections[24];
 
     server_properties[0].format(server, address, sizeof address);
-    fprintf(stream, "  %-16s %-21s %-6s %6"PRIu32" %6.2f%% %6.2f%% %5zu "
+    fprintf(stream, "  %-16s %-21s %-6s %6.5g %6.2f%% %6.2f%% %5zu "
             "%11s %11"PRIu64" %13"PRIu64" %11"PRIu64" %13"PRIu64"\n",
             server->name, address,
             server_state_name(server_effective_state(server)),
-            server_operator_weight(server), 100 * asked,
+            server_thousandths(server) / 1000.0, 100 * asked,
             percent(n_slots, of), n_slots,
             format_count(t->counts_connections, t->connections, connections),
             t->packets, t->bytes, t->reply_packets, t->reply_bytes);

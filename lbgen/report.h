@@ -13,23 +13,8 @@
 
 #include "lib/bridge.h"
 #include "lib/summary.h"
+#include "lib/traffic.h"
 #include "lib/update.h"
-
-/* Traffic of one server of a pool, or of all of it. */
-struct traffic {
-    bool counts_connections;    /* Else 'connections' is not known. */
-    uint64_t connections;       /* New ones since the pool was set up. */
-    uint64_t packets;           /* To the server. */
-    uint64_t bytes;
-    uint64_t reply_packets;     /* From the server. */
-    uint64_t reply_bytes;
-};
-
-/* What the counters of the installed flows come to.  Element i is an array,
- * with one element for each server of pool i of 'bridge->assignments'.  Free
- * it with traffic_free(). */
-struct traffic **traffic_collect(const struct bridge *bridge);
-void traffic_free(struct traffic **, const struct bridge *bridge);
 
 /* What 'update' changes: pools and servers, then flows and groups as a unified
  * diff.  'from' and 'to' are what the two sides are called. */

@@ -6,6 +6,11 @@ lib_liblbgen_a_SOURCES = \
 	lib/actions.c \
 	lib/actions.h \
 	lib/address.c \
+	lib/answer-agent.c \
+	lib/answer-json.c \
+	lib/answer-prometheus.c \
+	lib/answer.c \
+	lib/answer.h \
 	lib/apportion.c \
 	lib/arena.c \
 	lib/arena.h \
@@ -69,6 +74,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/live.h \
 	lib/lock.c \
 	lib/lock.h \
+	lib/metrics.h \
 	lib/model-check.c \
 	lib/model-internal.h \
 	lib/model-pool.c \
@@ -94,8 +100,11 @@ lib_liblbgen_a_SOURCES = \
 	lib/ports.h \
 	lib/record.c \
 	lib/record.h \
+	lib/refresh.h \
 	lib/resident.c \
 	lib/resident.h \
+	lib/refreshed.c \
+	lib/refreshed.h \
 	lib/session-target.c \
 	lib/session-target.h \
 	lib/session.c \
@@ -108,9 +117,14 @@ lib_liblbgen_a_SOURCES = \
 	lib/strmap.h \
 	lib/summary.c \
 	lib/summary.h \
+	lib/traffic.c \
+	lib/traffic.h \
 	lib/unixctl.c \
 	lib/unixctl.h \
 	lib/update.c \
 	lib/update.h \
 	lib/util.c \
-	lib/util.h
+	lib/util.h \
+	lib/weights-read.c \
+	lib/weights.c \
+	lib/weights.h

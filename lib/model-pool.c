@@ -217,6 +217,14 @@ read_pool_servers(const struct reader *r, const struct node *node, void *pool_)
     return servers_read(r, node, pool_);
 }
 
+static bool
+read_pool_weights(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+
+    return weights_read(r, node, &pool->weights);
+}
+
 static const struct field pool_fields[] = {
     { "name", read_pool_name, "name is missing" },
     { "vip", read_pool_vip, "vip is missing" },
@@ -233,6 +241,7 @@ static const struct field pool_fields[] = {
     { "panic", read_pool_panic, NULL },
     { "on_down", read_pool_on_down, NULL },
     { "slots", read_pool_slots, NULL },
+    { "weights", read_pool_weights, NULL },
     { "servers", read_pool_servers, "servers is missing" },
     { NULL, NULL, NULL }
 };
@@ -460,6 +469,19 @@ check_direct(const struct reader *r, const struct node *node,
     }
 }
 
+/* Refuses what "weights" cannot do. */
+static void
+check_weights(const struct reader *r, const struct node *node,
+              const struct pool *pool)
+{
+    const struct node *weights = node_get(node, "weights");
+
+    if (weights && pool->policy->ignores_weights) {
+        reader_error(r, &weights->loc, "weights are for a policy that goes by "
+                     "them, and \"%s\" does not", pool->policy->name);
+    }
+}
+
 struct pool *
 pool_read_partly(const struct node *node, struct diags *diags)
 {
@@ -487,6 +509,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     check_direct(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
+    check_weights(&r, node, pool);
     pool_check(pool, diags);
     return pool;
 }

@@ -134,6 +134,18 @@ read_server_check(const struct reader *r LB_UNUSED,
     return true;
 }
 
+static bool
+read_server_capacity(const struct reader *r, const struct node *node,
+                     void *server_)
+{
+    static const struct weight_param capacity = {
+        "capacity", WEIGHT_NUMBER, 0.001, 1e6, 0
+    };
+    struct server *server = server_;
+
+    return weight_param_read(r, node, &capacity, &server->capacity);
+}
+
 static const struct field server_fields[] = {
     { "name", read_server_name, "name is missing" },
     { "ip", read_server_ip, "ip is missing" },
@@ -143,6 +155,7 @@ static const struct field server_fields[] = {
     { "weight", read_server_weight, NULL },
     { "state", read_server_state, NULL },
     { "check", read_server_check, NULL },
+    { "capacity", read_server_capacity, NULL },
     { NULL, NULL, NULL }
 };
 

@@ -94,6 +94,9 @@ server_write(const struct server *server, FILE *stream)
         fputs(",\"check\":", stream);
         check_write(server->check, stream);
     }
+    if (server->capacity > 0) {
+        fprintf(stream, ",\"capacity\":%.10g", server->capacity);
+    }
     putc('}', stream);
 }
 
@@ -212,6 +215,10 @@ pool_write(const struct pool *pool, FILE *stream)
                    stream);
     }
     write_check(pool, stream);
+    if (pool->weights.policy) {
+        fputs(",\"weights\":", stream);
+        weights_write(&pool->weights, stream);
+    }
     fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
     write_servers(pool, stream);
     fputs("]}", stream);

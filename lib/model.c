@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/check.h"
+#include "lib/refreshed.h"
 
 const struct word protocol_words[] = {
     { "tcp", PROTOCOL_TCP },
@@ -120,6 +121,7 @@ server_uninit(struct server *server)
     free(server->found_interface);
     check_destroy(server->check);
     free(server->health.error);
+    free(server->refreshed);
 }
 
 void
@@ -135,6 +137,7 @@ pool_destroy(struct pool *pool)
         free(pool->sets);
         free(pool->servers);
         check_destroy(pool->check);
+        weights_uninit(&pool->weights);
         free(pool->name);
         free(pool);
     }
@@ -202,11 +205,27 @@ server_operator_weight(const struct server *server)
 }
 
 uint32_t
-server_effective_weight(const struct server *server)
+server_thousandths(const struct server *server)
+{
+    return (server->override.has_weight
+            ? server_operator_weight(server) * REFRESHED_WHOLE
+            : server->weight * refreshed_factor(server));
+}
+
+uint32_t
+server_effective_thousandths(const struct server *server)
 {
     return (server_effective_state(server) == SERVER_READY
             && !server->health.out
-            ? server_operator_weight(server) : 0);
+            ? server_thousandths(server) : 0);
+}
+
+uint32_t
+server_effective_weight(const struct server *server)
+{
+    uint32_t weight = server_effective_thousandths(server);
+
+    return weight && weight < 500 ? 1 : (weight + 500) / 1000;
 }
 
 bool
@@ -245,10 +264,13 @@ pool_distribute(const struct pool *pool, struct distribution *dist)
 {
     struct policy_server *servers = lb_xcalloc(pool->n_servers,
                                                sizeof *servers);
+    bool is_refreshed = pool_is_refreshed(pool);
 
     for (size_t i = 0; i < pool->n_servers; i++) {
         servers[i].name = pool->servers[i].name;
-        servers[i].weight = server_effective_weight(&pool->servers[i]);
+        servers[i].weight
+            = (is_refreshed ? server_effective_thousandths(&pool->servers[i])
+               : server_effective_weight(&pool->servers[i]));
     }
     pool->policy->distribute(servers, pool->n_servers, pool->params, dist);
     free(servers);

@@ -19,6 +19,7 @@
 
 #include "lib/diag.h"
 #include "lib/document.h"
+#include "lib/weights.h"
 #include "policies/policy.h"
 
 #define MODEL_MAX_NAME 63       /* Bytes in the name of a pool or server. */
@@ -158,6 +159,9 @@ struct server {
     struct override override;
     struct check *check;        /* Its own, NULL for that of the pool. */
     struct health health;
+    double capacity;            /* Relative strength, for "weights"; 0 if left
+                                 * out, which means the weight. */
+    struct refreshed *refreshed;    /* NULL for none: see lib/refreshed.h. */
 };
 
 struct pool {
@@ -178,6 +182,9 @@ struct pool {
     enum on_down on_down;
     uint16_t drain_timeout;     /* Seconds, 0 for none: see lib/resident.h. */
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
+    struct weights weights;     /* Where weights come from at run time. */
+    int64_t refreshed_at;       /* Milliseconds since the epoch of the round
+                                 * that lib/refreshed.h tells of, or 0. */
     struct server *servers;     /* In file order. */
     size_t n_servers;
     struct server_set *sets;    /* Likewise; number i + 1 is sets[i]. */
@@ -229,13 +236,16 @@ struct pool *model_find_pool(const struct model *, const char *name);
 size_t pool_find_server(const struct pool *, const char *name);
 
 /* State and weight that count now: those of the file unless an operator said
- * otherwise, the weight 0 unless the state is ready and the server not found
- * dead. */
+ * otherwise, or refresh (lib/refreshed.h) of the weight; the weight 0 unless
+ * the state is ready and the server not found dead.  In thousandths of the
+ * file's unit it is exact. */
 enum server_state server_effective_state(const struct server *);
 uint32_t server_effective_weight(const struct server *);
+uint32_t server_effective_thousandths(const struct server *);
 
-/* The weight before the state is looked at.  A percentage of a weight above 0
- * never makes it 0, unless it is 0 percent. */
+/* The weight before the state is looked at, and the same before refresh is: a
+ * percentage of a weight above 0 never makes it 0, unless it is 0 percent. */
+uint32_t server_thousandths(const struct server *);
 uint32_t server_operator_weight(const struct server *);
 
 /* Whether the parameter of the pool's policy with that index is for any of the
@@ -251,7 +261,8 @@ const char *pool_format_param(const struct pool *, size_t index,
 bool pool_goes_by_client(const struct pool *);
 
 /* What the pool's policy makes of its servers.  'dist->shares' must have room
- * for 'pool->n_servers' elements. */
+ * for 'pool->n_servers' elements.  The policy sees weights in thousandths if
+ * refresh has changed any. */
 void pool_distribute(const struct pool *, struct distribution *dist);
 
 /* The words that files use. */

@@ -12,6 +12,7 @@
 #include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
+#include "lib/refreshed.h"
 #include "lib/slots.h"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -71,6 +72,12 @@ record_format(const struct assignment *a)
     }
     fputs(",\"pool\":", stream);
     pool_write(a->pool, stream);
+    /* At the end, because it changes most: most of the flows that the record
+     * is spread over stay as they are. */
+    if (refreshed_exists(a->pool)) {
+        fputs(",\"refreshed\":", stream);
+        refreshed_write(a->pool, stream);
+    }
     fputs("}", stream);
     fclose(stream);
     return text;
@@ -206,6 +213,7 @@ parse_record(const struct node *root, struct record *record)
         && override_read(node_get(root, "overrides"), record->pool)
         && health_read(node_get(root, "health"), record->pool)
         && found_read(node_get(root, "found"), record->pool)
+        && refreshed_read(node_get(root, "refreshed"), record->pool)
         && leaving_read(node_get(root, "leaving"), a)) {
         a->id = id;
         return true;
@@ -258,4 +266,14 @@ record_uninit(struct record *record)
     pool_destroy(record->pool);
     document_destroy(record->document);
     memset(record, 0, sizeof *record);
+}
+
+bool
+record_copy(const struct record *record, struct record *copy)
+{
+    char *text = record_format(&record->assignment);
+    bool ok = record_parse(text, strlen(text), copy) == RECORD_OK;
+
+    free(text);
+    return ok;
 }

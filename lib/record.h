@@ -11,7 +11,7 @@
  * in the words of the file and read by the same reader:
  *
  *     {"lbgen":1,"id":51207,"members":[2241,877],"slots":"AABA...",
- *      "overrides":{...},"pool":{...}}
+ *      "overrides":{...},"pool":{...},"refreshed":{...}}
  *
  * "slots" has one character per slot for up to RECORD_NARROW servers and two
  * for more: digits in base 64 of the server's index, "-" for no server. */
@@ -53,5 +53,9 @@ enum record_result record_parse(const char *text, size_t size,
 enum record_result record_parse_settings(const char *text, size_t size,
                                          struct settings *);
 void record_uninit(struct record *);
+
+/* A second copy of an installed pool, to change.  False if there is nothing to
+ * free. */
+bool record_copy(const struct record *, struct record *copy);
 
 #endif /* lib/record.h */

@@ -13,6 +13,7 @@
 #include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
+#include "lib/refreshed.h"
 
 static void
 format_vip(const void *pool_, char *buf, size_t size)
@@ -82,6 +83,15 @@ format_on_removal(const void *pool_, char *buf, size_t size)
                                ? on_removal_name(pool->on_removal) : "none"));
 }
 
+static void
+format_weights(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%s", (pool->weights.policy
+                               ? pool->weights.policy->name : "none"));
+}
+
 const struct property pool_properties[] = {
     { "vip", format_vip },
     { "vip_mac", format_vip_mac },
@@ -89,6 +99,7 @@ const struct property pool_properties[] = {
     { "connections", format_connections },
     { "on_removal", format_on_removal },
     { "slots", format_slots },
+    { "weights", format_weights },
     { NULL, NULL },
 };
 
@@ -165,6 +176,15 @@ format_health(const void *server_, char *buf, size_t size)
     snprintf(buf, size, "%s", health_state_name(server->health.state));
 }
 
+static void
+format_refreshed(const void *server, char *buf, size_t size)
+{
+    char text[REFRESHED_STRLEN];
+
+    refreshed_format(server, text);
+    snprintf(buf, size, "%s", *text ? text : "none");
+}
+
 const struct property server_properties[] = {
     { "address", format_address },
     { "mac", format_mac },
@@ -174,6 +194,7 @@ const struct property server_properties[] = {
     { "weight", format_weight },
     { "override", format_override },
     { "health", format_health },
+    { "refreshed", format_refreshed },
     { NULL, NULL },
 };
 
@@ -271,6 +292,7 @@ pools_alike(const struct pool *a, const struct pool *b)
         pool_write(pools[i], stream);
         override_write(pools[i], stream);
         found_write(pools[i], stream);
+        refreshed_write(pools[i], stream);
         fclose(stream);
     }
     alike = !strcmp(texts[0], texts[1]);

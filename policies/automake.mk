@@ -8,4 +8,14 @@ policies_libpolicies_a_SOURCES = \
 	policies/policy.h \
 	policies/random.c \
 	policies/sticky.c \
+	policies/weight-adaptive.c \
+	policies/weight-feedback.c \
+	policies/weight-least-connections.c \
+	policies/weight-orca.c \
+	policies/weight-sblb.c \
+	policies/weight-slow-start.c \
+	policies/weight-static.c \
+	policies/weight-threshold.c \
+	policies/weight.c \
+	policies/weight.h \
 	policies/wrr.c

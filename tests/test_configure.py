@@ -12,6 +12,7 @@ TOP = pathlib.Path(os.environ.get("SRCDIR",
                                   pathlib.Path(__file__).parents[1]))
 
 LIBYAML = "Name: yaml\nDescription: YAML\nVersion: 0.2.5\nLibs: -lyaml\n"
+LIBCURL = "Name: libcurl\nDescription: curl\nVersion: 7.88.1\nLibs: -lcurl\n"
 OVS = ("Name: libopenvswitch\nDescription: OVS\nVersion: {}\n"
        "Libs: -L${{libdir}} -lnot-there\nCflags: -I${{includedir}}\n")
 
@@ -34,8 +35,10 @@ def configure(tmp_path, cache):
     packages = tmp_path / "pkgconfig"
     packages.mkdir()
     (packages / "yaml-0.1.pc").write_text(LIBYAML)
+    (packages / "libcurl.pc").write_text(LIBCURL)
     env = {name: value for name, value in os.environ.items()
-           if not name.startswith(("PKG_CONFIG", "OVS_", "YAML_", "MAKE"))}
+           if not name.startswith(("PKG_CONFIG", "OVS_", "YAML_", "CURL_",
+                                  "MAKE"))}
     env["PKG_CONFIG_LIBDIR"] = str(packages)
 
     def run(*args):
@@ -65,6 +68,13 @@ def test_no_libyaml_names_the_package(configure):
     (configure.packages / "yaml-0.1.pc").unlink()
     message = refused(configure())
     assert message.startswith("libyaml was not found (Debian: libyaml-dev)")
+
+
+def test_no_libcurl_names_the_package(configure):
+    (configure.packages / "libcurl.pc").unlink()
+    message = refused(configure())
+    assert message.startswith("libcurl was not found (Debian: "
+                              "libcurl4-openssl-dev)")
 
 
 def test_old_libopenvswitch_is_refused(configure):

@@ -194,7 +194,9 @@ def documented_keys(title):
 def test_keys(tmp_path):
     settings, pools = rewrite(tmp_path, {"pools": [
         {**FULL_POOL, "drain_timeout": 600, "check": FULL_CHECK,
-         "panic": 50, "on_down": "keep"},
+         "panic": 50, "on_down": "keep",
+         "weights": {"slow_start": "2m"},
+         "servers": [{**FULL_POOL["servers"][0], "capacity": 2}]},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]}]})
@@ -392,6 +394,9 @@ def complete(text):
     def indent(n, text):
         return "".join(f"{' ' * n}{line}\n" for line in text.splitlines())
 
+    if text.startswith("weights:"):
+        text += "servers: [{name: s1, ip: 10.0.0.1}]\n"
+        text = "- name: web\n  vip: 10.0.0.100\n  port: 80\n" + indent(2, text)
     if text.startswith("servers:"):
         text = "- name: web\n  vip: 10.0.0.100\n  port: 80\n" + indent(2, text)
     if text.startswith("- name:"):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
-#include "lbgen/report.h"
+#include "lib/traffic.h"
 
 #include <stdlib.h>
 

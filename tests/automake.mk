@@ -31,7 +31,7 @@ tests_fuzz_model_SOURCES = tests/fuzz/fuzz-model.c
 endif
 
 EXTRA_DIST += \
-	tests/bench.py \
+	tests/bench \
 	tests/conftest.py \
 	tests/demo.py \
 	tests/errors \
@@ -93,9 +93,11 @@ check-local: lbgen/lbgen tests/lbtest tests/traffic
 	LBGEN_CHECK="$${LBGEN_CHECK:-$(DEFAULT_CHECK)}" \
 	$(srcdir)/tests/run $(CHECK_ARGS)
 
-# Speed and size.  BENCH_ARGS are numbers of pools.
-bench: lbgen/lbgen
+# Side by side with what else there is.  BENCH_ARGS are chapters, by default
+# all of them; docs/benchmarks.md says what BENCH_SECONDS and so on are for.
+bench: lbgen/lbgen tests/traffic
 	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
-	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
-	    '$(abs_top_srcdir)/tests/bench.py' $(BENCH_ARGS)
+	LBTEST='$(abs_top_builddir)/tests/lbtest' \
+	PYTHONPATH='$(abs_top_srcdir)/tests' PYTHONDONTWRITEBYTECODE=1 \
+	    $(srcdir)/tests/sandbox /usr/bin/python3 -m bench $(BENCH_ARGS)
 .PHONY: bench

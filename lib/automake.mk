@@ -25,6 +25,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-direct.c \
 	lib/compile-emit.c \
 	lib/compile-group.c \
+	lib/compile-neighbor.c \
 	lib/compile-pick.c \
 	lib/compile-pool.h \
 	lib/compile-record.c \

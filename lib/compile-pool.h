@@ -106,6 +106,14 @@ void compile_stateless_common(struct compiler *);
 void compile_arp(struct compiler *, const struct pool *,
                  const struct ip *vip);
 
+/* Emit the flows that answer neighbour solicitations for, and pings of, 'vip' of
+ * 'pool', which is IPv6; and what all such VIPs share. */
+void compile_neighbor(struct compiler *, const struct pool *,
+                      const struct ip *vip);
+void compile_echo6(struct compiler *, const struct pool *,
+                   const struct ip *vip);
+void compile_neighbor_common(struct compiler *);
+
 /* Adds the pool's group. */
 void compile_group(struct compiler *, const struct assignment *);
 

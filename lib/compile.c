@@ -53,11 +53,25 @@ compile_fallback(struct compiler *c)
                   cookie_make(COOKIE_FALLBACK, 0, 0), NULL);
 }
 
+/* Emits the flows by which the switch answers for 'vip' of 'pool'. */
+static void
+compile_answers(struct compiler *c, const struct pool *pool,
+                const struct ip *vip)
+{
+    if (ip_is_v4(vip)) {
+        compile_arp(c, pool, vip);
+    } else {
+        compile_neighbor(c, pool, vip);
+        compile_echo6(c, pool, vip);
+        compile_neighbor_common(c);
+    }
+}
+
 static void
 compile_pool(struct compiler *c, const struct assignment *a)
 {
     for (size_t i = 0; i < a->pool->vips.n; i++) {
-        compile_arp(c, a->pool, &a->pool->vips.ip[i]);
+        compile_answers(c, a->pool, &a->pool->vips.ip[i]);
     }
     connections_compilers[a->pool->connections].pool(c, a);
     compile_group(c, a);

@@ -46,6 +46,7 @@ enum layout_table {
     TABLE_RECORD,               /* Notes to ourselves; no packet gets here. */
     TABLE_GUARD,                /* Learned: who uses which VIP. */
     TABLE_RETURN,               /* Guarded servers to clients, if known. */
+    TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
@@ -80,6 +81,9 @@ enum cookie_kind {
     COOKIE_FALLBACK = 15,
     COOKIE_RECORD = 16,
     COOKIE_SETTINGS = 17,
+    COOKIE_SOLICIT = 18,        /* Entry table, who has a VIP of IPv6? */
+    COOKIE_ADVERT = 19,         /* Neighbor table, the answer. */
+    COOKIE_ECHO6 = 20,          /* Entry table, ping of a VIP of IPv6. */
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */

@@ -4,6 +4,7 @@
 
 #include "lib/model-internal.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,17 +125,56 @@ value_name(const struct reader *r, const struct node *node, char **name)
     return true;
 }
 
+static const char *
+find_ipv6_flaw(const struct in6_addr *addr)
+{
+    static const struct in6_addr zero;
+
+    return (IN6_IS_ADDR_UNSPECIFIED(addr) ? "the address of nobody"
+            : IN6_IS_ADDR_LOOPBACK(addr) ? "a loopback address"
+            : IN6_IS_ADDR_MULTICAST(addr) ? "a multicast address"
+            : IN6_IS_ADDR_LINKLOCAL(addr) ? "a link-local address, which is "
+                                            "good on one link only"
+            : !memcmp(addr, &zero, 12) ? "in ::/96, which no host has"
+            : NULL);
+}
+
 /* What is wrong with 'ip' as the address of a host, NULL if nothing. */
 static const char *
 find_ip_flaw(const struct ip *ip)
 {
     uint32_t v4 = ip_v4(ip);
 
+    if (!ip_is_v4(ip)) {
+        return find_ipv6_flaw(&ip->addr);
+    }
     return (v4 == UINT32_MAX ? "the broadcast address"
             : v4 >> 28 == 14 ? "a multicast address"
             : v4 >> 24 == 127 ? "a loopback address"
             : v4 >> 24 == 0 ? "in 0.0.0.0/8, which no host has"
             : NULL);
+}
+
+/* Queues the error for a text that is no address as addresses are written
+ * here. */
+static void
+report_no_ip(const struct reader *r, const struct node *node, const char *text)
+{
+    struct in6_addr addr;
+
+    if (inet_pton(AF_INET6, text, &addr) == 1) {
+        char v4[INET_ADDRSTRLEN];
+
+        reader_error(r, &node->loc, "%s is %s, an IPv4 address in the form of "
+                     "IPv6; write %s", r->key, text,
+                     inet_ntop(AF_INET, &addr.s6_addr[12], v4, sizeof v4));
+    } else if (strchr(text, '%') && strchr(text, ':')) {
+        reader_error(r, &node->loc, "%s must be an address without a zone "
+                     "(\"%%...\"), not %s", r->key, DIAG_QUOTE(text));
+    } else {
+        reader_error(r, &node->loc, "%s must be an address such as 10.0.0.1 "
+                     "or 2001:db8::1, not %s", r->key, DIAG_QUOTE(text));
+    }
 }
 
 bool
@@ -147,14 +187,7 @@ value_ip(const struct reader *r, const struct node *node, struct ip *ip)
         return false;
     }
     if (!ip_from_string(text, &parsed)) {
-        reader_error(r, &node->loc,
-                     "%s must be an address such as 10.0.0.1, not %s",
-                     r->key, DIAG_QUOTE(text));
-        return false;
-    }
-    if (!ip_is_v4(&parsed)) {
-        reader_error(r, &node->loc, "%s is %s, and IPv6 is not supported yet",
-                     r->key, text);
+        report_no_ip(r, node, text);
         return false;
     }
     flaw = find_ip_flaw(&parsed);

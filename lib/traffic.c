@@ -39,6 +39,9 @@ add_flow(struct traffic *t, const struct of_flow *flow)
     case COOKIE_FALLBACK:
     case COOKIE_RECORD:
     case COOKIE_SETTINGS:
+    case COOKIE_SOLICIT:
+    case COOKIE_ADVERT:
+    case COOKIE_ECHO6:
     case COOKIE_PROBE:
     default:
         break;

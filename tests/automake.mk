@@ -39,6 +39,7 @@ EXTRA_DIST += \
 	tests/golden \
 	tests/lab.py \
 	tests/lab_capture.py \
+	tests/lab_frames.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
 	tests/lab_topology.py \
@@ -65,10 +66,12 @@ EXTRA_DIST += \
 	tests/test_guard.py \
 	tests/test_explain.py \
 	tests/test_health.py \
+	tests/test_ipv6.py \
 	tests/test_lab.py \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \
 	tests/test_moves.py \
+	tests/test_neighbor.py \
 	tests/test_override.py \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \

@@ -17,12 +17,21 @@ namespace with one interface, eth0, whose other end is a port of a bridge:
     server s1, s2, ...  10.0.0.1, ...  02:00:00:00:00:01, ...  port s1-o, ...
     client c1, c2, ...  10.0.1.1, ...  02:00:00:00:01:01, ...  port c1-o, ...
 
-All are in 10.0.0.0/16, so there is room for VIPs from 10.0.0.100.  Works only
+All are in 10.0.0.0/16, so there is room for VIPs from 10.0.0.100.  With "ipv6"
+they have addresses of that as well, in fd00::/64:
+
+    server s1, s2, ...  fd00::1, ...
+    client c1, c2, ...  fd00::1:1, ...
+
+They have no link-local addresses, look for no duplicates and for no routers,
+so all that they send of themselves is a report of multicast groups when they
+start.  Works only
 in tests/sandbox; at the end of the lab all its processes are gone, and the
 test fails if the switch crashed or logged an error.
 """
 
 import contextlib
+import ipaddress
 import json
 import os
 import re
@@ -63,7 +72,9 @@ class Host:
     netns: str                  # Name, as for ip(8).
     port: str                   # Name of the bridge's port.
     ofport: int
+    ip6: str = ""               # "" in a lab without IPv6.
     more_addresses: int = 0     # See Lab.client_addresses().
+    more_addresses6: int = 0
     next_source_port: int = FIRST_SOURCE_PORT
 
     @property
@@ -109,10 +120,11 @@ class Lab:
     default."""
 
     def __init__(self, servers=3, clients=2, bridges=("br0",),
-                 fail_mode="standalone", host_bridge=None):
+                 fail_mode="standalone", host_bridge=None, ipv6=False):
         self.bridges = list(bridges)
         self.fail_mode = fail_mode
         self.host_bridge = host_bridge or {}
+        self.ipv6 = ipv6
         self.hosts = {}
         self.servers = [f"s{i + 1}" for i in range(servers)]
         self.clients = [f"c{i + 1}" for i in range(clients)]
@@ -263,7 +275,9 @@ class Lab:
     def _new_host(self, name):
         number = int(re.sub(r"\D", "", name))
         network = 1 if name.startswith("c") else 0
+        ip6 = f"fd00::1:{number}" if network else f"fd00::{number}"
         return Host(name=name, ip=f"10.0.{network}.{number}",
+                    ip6=ip6 if self.ipv6 else "",
                     mac=f"02:00:00:00:{network:02x}:{number:02x}",
                     bridge=self.host_bridge.get(name, self.bridges[0]),
                     netns=f"{self.netns}-{name}", port=f"{name}-o",
@@ -288,6 +302,8 @@ class Lab:
                 ip address add {host.ip}/16 dev eth0
                 ip link set eth0 up
                 ethtool -K eth0 tx off""")
+            if self.ipv6:
+                self._add_ipv6(host)
             self.run(self.netns, "ethtool", "-K", host.port, "tx", "off")
         commands = []
         for host in hosts:
@@ -295,6 +311,18 @@ class Lab:
                          "interface", host.port,
                          f"ofport_request={host.ofport}"]
         self.vsctl(*commands[1:])
+
+    def _add_ipv6(self, host):
+        self.run(host.name, "sh", "-ec", f"""
+            cd /proc/sys/net/ipv6
+            echo 1 > ip_nonlocal_bind
+            for conf in conf/all conf/default conf/lo conf/eth0; do
+                echo 1 > $conf/addr_gen_mode
+                echo 0 > $conf/accept_ra
+                echo 0 > $conf/dad_transmits
+                echo 0 > $conf/disable_ipv6
+            done
+            ip address add {host.ip6}/64 dev eth0 nodad""")
 
     def set_link(self, host, up):
         """Plugs or pulls the host's cable."""
@@ -317,6 +345,24 @@ class Lab:
         first = self.hosts[host].more_addresses + 1
         self.hosts[host].more_addresses += n
         return [f"10.{number}.{i // 250}.{i % 250 + 1}"
+                for i in range(first, first + n)]
+
+    def client_addresses6(self, host, n, length=64):
+        """As client_addresses(), of IPv6: each in a network of its own, of
+        that 'length'."""
+        number = list(self.hosts).index(host) + 1
+        base = int(ipaddress.IPv6Address(f"fd00:{number:x}::"))
+        network = f"{ipaddress.IPv6Address(base)}/32"
+        if not self.hosts[host].more_addresses6:
+            self._ip_batch(self.hosts[host].netns,
+                           [f"route add local {network} dev lo"])
+            for other in self.hosts.values():
+                if other.name != host:
+                    self._ip_batch(other.netns, [
+                        f"route add {network} via {self.hosts[host].ip6}"])
+        first = self.hosts[host].more_addresses6 + 1
+        self.hosts[host].more_addresses6 += n
+        return [str(ipaddress.IPv6Address(base + (i << (128 - length)) + 1))
                 for i in range(first, first + n)]
 
     # Programs.
@@ -414,16 +460,17 @@ class Lab:
 
     # Traffic.
 
-    def serve(self, host, port, proto="tcp", name=None, address="0.0.0.0"):
-        """Starts a server that answers with 'name', by default the host's.
-        Returns a lab_traffic.Server."""
+    def serve(self, host, port, proto="tcp", name=None, address=None):
+        """Starts a server that answers with 'name', by default the host's, on
+        an 'address', by default all that the host has.  Returns a lab_traffic.Server."""
         return lab_traffic.Server(self, host, port, proto, name or host,
-                                  address)
+                                  address or ("::" if self.ipv6
+                                              else "0.0.0.0"))
 
     def _client(self, host, vip, port, n, concurrency, sources, proto,
                 timeout, peer):
         host = self.hosts[host]
-        sources = list(sources or [host.ip])
+        sources = list(sources or [host.ip6 if ":" in vip else host.ip])
         turns = -(-n // len(sources))
         if host.next_source_port + turns > LAST_SOURCE_PORT:
             host.next_source_port = FIRST_SOURCE_PORT
@@ -478,7 +525,8 @@ class Lab:
              protocol="tcp", server_port=None, **keys):
         """Returns a pool as a file would have it.  'weights' is a mapping from
         names of servers, or a list for s1, s2 and so on; by default it is all
-        servers with 1.  'keys' go into the pool as they are."""
+        servers with 1.  'vip' may be a list of an address of each family.
+        'keys' go into the pool as they are."""
         if weights is None:
             weights = {server: 1 for server in self.servers}
         elif not isinstance(weights, dict):
@@ -486,8 +534,12 @@ class Lab:
         servers = []
         for server, weight in weights.items():
             host = self.hosts[server]
-            servers.append({"name": server, "ip": host.ip, "mac": host.mac,
-                            "interface": host.port, "weight": weight})
+            ips = [host.ip6 if ":" in address else host.ip
+                   for address in ([vip] if isinstance(vip, str) else vip)]
+            servers.append({"name": server,
+                            "ip": ips[0] if isinstance(vip, str) else ips,
+                            "mac": host.mac, "interface": host.port,
+                            "weight": weight})
             if server_port:
                 servers[-1]["port"] = server_port
         return {"name": name, "vip": vip, "protocol": protocol, "port": port,

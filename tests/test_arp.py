@@ -3,19 +3,14 @@
 
 import socket
 import struct
-import time
 from dataclasses import dataclass, replace
 
 import pytest
 
-from lab_capture import (ETH_P_ALL, PACKET_OUTGOING, SOL_PACKET,
-                         socket_in)
+from lab_frames import Wire, ethernet, mac
 from lab_slots import apply
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
-
-PACKET_AUXDATA = 8
-TP_STATUS_VLAN_VALID = 0x10
 
 VIP = "10.0.0.100"
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -23,10 +18,6 @@ NOBODY = "00:00:00:00:00:00"
 
 # Locally administered, 02:6c, then the address.
 DERIVED = "02:6c:0a:00:00:64"
-
-
-def mac(text):
-    return bytes.fromhex(text.replace(":", ""))
 
 
 @dataclass(frozen=True)
@@ -42,59 +33,15 @@ class Arp:
     vlan: int | None = None
 
     def frame(self):
-        tag = struct.pack("!HH", 0x8100, self.vlan) if self.vlan else b""
-        frame = (mac(self.dst) + mac(self.src) + tag
-                 + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, self.op)
-                 + mac(self.sha) + socket.inet_aton(self.spa)
-                 + mac(self.tha) + socket.inet_aton(self.tpa))
-        return frame.ljust(60, b"\0")
+        payload = (struct.pack("!HHBBH", 1, 0x0800, 6, 4, self.op)
+                   + mac(self.sha) + socket.inet_aton(self.spa)
+                   + mac(self.tha) + socket.inet_aton(self.tpa))
+        return ethernet(self.dst, self.src, 0x0806, payload,
+                        self.vlan).ljust(60, b"\0")
 
 
-class Net:
-    """A lab with sockets that send and receive raw frames in its hosts."""
-
-    def __init__(self, lab):
-        self.lab = lab
-        self.sockets = {}
-        for host in lab.hosts.values():
-            sock = socket_in(host.netns_path, socket.AF_PACKET,
-                             socket.SOCK_RAW, 0)
-            sock.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
-            sock.bind(("eth0", ETH_P_ALL))
-            sock.setblocking(False)
-            self.sockets[host.name] = sock
-
-    def close(self):
-        for sock in self.sockets.values():
-            sock.close()
-
-    @staticmethod
-    def receive(sock):
-        """Returns all frames that have come in since the last call."""
-        frames = []
-        while True:
-            try:
-                data, control, _, address = sock.recvmsg(2048, 256)
-            except BlockingIOError:
-                return frames
-            # The kernel has put the tag aside.
-            (_, _, aux), = control
-            status, tci, tpid = struct.unpack("=I12xHH", aux)
-            if status & TP_STATUS_VLAN_VALID:
-                data = data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
-            if address[2] != PACKET_OUTGOING:
-                frames.append(data)
-
-    def send(self, host, frame):
-        """Sends a frame from 'host'.  Returns, for each host that got any,
-        the list of frames that it got."""
-        for sock in self.sockets.values():
-            self.receive(sock)
-        self.sockets[host].send(frame)
-        # Hundreds of times as long as an answer takes.
-        time.sleep(0.2)
-        return {name: frames for name, sock in self.sockets.items()
-                if (frames := self.receive(sock))}
+class Net(Wire):
+    """A lab, with frames."""
 
     def request(self, host, **fields):
         """An ARP request for the VIP from 'host', as a host sends it unless

@@ -100,11 +100,13 @@ endpoint_port(const union endpoint *e)
 const char *
 endpoint_format(const union endpoint *e, char buf[INET6_ADDRSTRLEN])
 {
-    const void *addr = e->sa.sa_family == AF_INET
-                       ? (const void *) &e->in.sin_addr
-                       : (const void *) &e->in6.sin6_addr;
-
-    return inet_ntop(e->sa.sa_family, addr, buf, INET6_ADDRSTRLEN);
+    if (e->sa.sa_family == AF_INET) {
+        return inet_ntop(AF_INET, &e->in.sin_addr, buf, INET6_ADDRSTRLEN);
+    } else if (IN6_IS_ADDR_V4MAPPED(&e->in6.sin6_addr)) {
+        return inet_ntop(AF_INET, &e->in6.sin6_addr.s6_addr[12], buf,
+                         INET6_ADDRSTRLEN);
+    }
+    return inet_ntop(AF_INET6, &e->in6.sin6_addr, buf, INET6_ADDRSTRLEN);
 }
 
 void

@@ -55,12 +55,13 @@ class Neighbor:
 
 
 class Net(Wire):
-    """A lab, with frames.  What kernels report of multicast groups on the way
-    (RFC 3810) does not count."""
+    """A lab, with frames.  What the hosts' kernels send meanwhile does not
+    count: reports of multicast groups, and doubts about their neighbours."""
 
     def send(self, host, frame):
-        got = {name: [frame for frame in frames
-                      if frame[:6] != mac("33:33:00:00:00:16")]
+        macs = {mac(host.mac) for host in self.lab.hosts.values()}
+        got = {name: [got for got in frames
+                      if got == frame or got[6:12] not in macs]
                for name, frames in super().send(host, frame).items()}
         return {name: frames for name, frames in got.items() if frames}
 

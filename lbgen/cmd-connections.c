@@ -266,7 +266,8 @@ endpoint_to_json(const struct ip *ip, uint16_t port)
     char text[IP_STRLEN];
 
     json_object_put_string(endpoint, "ip", ip_format(ip, text));
-    json_object_put(endpoint, "port", json_integer_create(port));
+    json_object_put(endpoint, "port", (port ? json_integer_create(port)
+                                       : json_null_create()));
     return endpoint;
 }
 

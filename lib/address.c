@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "policies/hash.h"
@@ -110,7 +111,7 @@ endpoint_format(const struct ip *ip, uint16_t port, char buf[ENDPOINT_STRLEN])
     char text[IP_STRLEN];
 
     snprintf(buf, ENDPOINT_STRLEN,
-             ip_is_v4(ip) ? "%s:%"PRIu16 : "[%s]:%"PRIu16,
+             !port ? "%s" : ip_is_v4(ip) ? "%s:%"PRIu16 : "[%s]:%"PRIu16,
              ip_format(ip, text), port);
     return buf;
 }
@@ -162,6 +163,24 @@ mac_from_string(const char *s, struct mac *mac)
         mac->ea[i] = hex_value(s[0]) << 4 | hex_value(s[1]);
     }
     return true;
+}
+
+const char *
+claim_format(const struct ip *ip, const struct port_set *ports,
+             enum protocol protocol, char buf[CLAIM_STRLEN])
+{
+    char address[IP_STRLEN], text[PORT_SET_STRLEN];
+
+    if (protocol == PROTOCOL_ANY) {
+        snprintf(buf, CLAIM_STRLEN, "%s/%s", ip_format(ip, address),
+                 protocol_name(protocol));
+    } else {
+        snprintf(buf, CLAIM_STRLEN, ip_is_v4(ip) ? "%s:%s/%s"
+                                                 : "[%s]:%s/%s",
+                 ip_format(ip, address), port_set_format(ports, text),
+                 protocol_name(protocol));
+    }
+    return buf;
 }
 
 struct mac

@@ -77,6 +77,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/lock.h \
 	lib/metrics.h \
 	lib/model-check.c \
+	lib/model-claims.c \
 	lib/model-internal.h \
 	lib/model-pool.c \
 	lib/model-read.c \
@@ -97,6 +98,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/ovs-hash.h \
 	lib/pick.c \
 	lib/pick.h \
+	lib/port-set.c \
+	lib/port-set.h \
 	lib/ports.c \
 	lib/ports.h \
 	lib/record.c \

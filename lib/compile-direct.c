@@ -33,10 +33,10 @@ emit_entry(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_to(c, pool->protocol, vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, &pool->ports);
     compiler_put_pick(c, a);
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
-                        &pool->loc);
+    compiler_emit_entry(c, compiler_entry_priority(pool),
+                        cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
 
 /* Which family a packet is of, and which protocol, makes no difference any

@@ -30,6 +30,7 @@ static void
 start_afresh(struct compiler *c)
 {
     match_init_catchall(&c->match);
+    c->n_masks = 0;
     ofpbuf_clear(&c->acts);
 }
 
@@ -51,9 +52,10 @@ check_same(struct compiler *c, const struct ofputil_flow_mod *fm,
     ofstate_uninit(&other);
 }
 
-void
-compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
-              uint64_t cookie, const struct source_loc *loc)
+/* Adds one flow. */
+static void
+emit(struct compiler *c, uint8_t table, uint16_t priority, uint64_t cookie,
+     const struct source_loc *loc)
 {
     struct ofputil_flow_mod fm = {
         .priority = priority,
@@ -86,6 +88,36 @@ compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
         }
     }
     minimatch_destroy(&fm.match);
+}
+
+/* Restricts the match to the ports of 'mask'. */
+static void
+match_ports(struct compiler *c, const struct port_mask *mask)
+{
+    ovs_be16 port = htons(mask->port), bits = htons(mask->mask);
+
+    switch (c->port_field) {
+    case PORT_FIELD_DST:
+        match_set_tp_dst_masked(&c->match, port, bits);
+        break;
+
+    case PORT_FIELD_SRC:
+        match_set_tp_src_masked(&c->match, port, bits);
+        break;
+    }
+}
+
+void
+compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
+              uint64_t cookie, const struct source_loc *loc)
+{
+    for (size_t i = 0; i < c->n_masks; i++) {
+        match_ports(c, &c->masks[i]);
+        emit(c, table, priority, cookie, loc);
+    }
+    if (!c->n_masks) {
+        emit(c, table, priority, cookie, loc);
+    }
     start_afresh(c);
 }
 
@@ -131,12 +163,35 @@ compiler_match_protocol(struct compiler *c, enum family family,
 {
     match_set_dl_type(&c->match, htons(family == FAMILY_V4 ? ETHERTYPE_IP
                                        : ETHERTYPE_IPV6));
-    match_set_nw_proto(&c->match, protocol);
+    if (protocol != PROTOCOL_ANY) {
+        match_set_nw_proto(&c->match, protocol);
+    }
+}
+
+enum layout_priority
+compiler_entry_priority(const struct pool *pool)
+{
+    static const enum layout_priority priorities[] = {
+        [POOL_SCOPE_ALL] = PRIORITY_ENTRY_ALL,
+        [POOL_SCOPE_PROTOCOL] = PRIORITY_ENTRY_PROTOCOL,
+        [POOL_SCOPE_PORTS] = PRIORITY_ENTRY,
+    };
+
+    return priorities[pool_scope(pool)];
+}
+
+/* A field that may be any port is not looked at. */
+static void
+set_ports(struct compiler *c, enum port_field field,
+          const struct port_set *ports)
+{
+    c->port_field = field;
+    c->n_masks = ports->n ? port_set_masks(ports, c->masks) : 0;
 }
 
 void
 compiler_match_to(struct compiler *c, enum protocol protocol,
-                  const struct ip *ip, uint16_t port)
+                  const struct ip *ip, const struct port_set *ports)
 {
     compiler_match_protocol(c, ip_family(ip), protocol);
     if (ip_is_v4(ip)) {
@@ -144,12 +199,12 @@ compiler_match_to(struct compiler *c, enum protocol protocol,
     } else {
         match_set_ipv6_dst(&c->match, &ip->addr);
     }
-    match_set_tp_dst(&c->match, htons(port));
+    set_ports(c, PORT_FIELD_DST, ports);
 }
 
 void
 compiler_match_from(struct compiler *c, enum protocol protocol,
-                    const struct ip *ip, uint16_t port)
+                    const struct ip *ip, const struct port_set *ports)
 {
     compiler_match_protocol(c, ip_family(ip), protocol);
     if (ip_is_v4(ip)) {
@@ -157,7 +212,7 @@ compiler_match_from(struct compiler *c, enum protocol protocol,
     } else {
         match_set_ipv6_src(&c->match, &ip->addr);
     }
-    match_set_tp_src(&c->match, htons(port));
+    set_ports(c, PORT_FIELD_SRC, ports);
 }
 
 void

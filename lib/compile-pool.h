@@ -25,6 +25,12 @@ enum ct_state {
     CT_SNAT = 0x40
 };
 
+/* What may have to be one of some ports. */
+enum port_field {
+    PORT_FIELD_DST,
+    PORT_FIELD_SRC
+};
+
 /* A run of the compiler. */
 struct compiler {
     const struct settings *settings;
@@ -33,14 +39,18 @@ struct compiler {
     struct ofstate *desired;
     struct diags *diags;
 
-    /* The flow that is being put together; emptied by compiler_emit(). */
+    /* The flow that is being put together; emptied by compiler_emit().  It
+     * becomes as many flows as there are masks, none being none. */
     struct match match;
+    enum port_field port_field; /* What the masks are for. */
+    struct port_mask masks[PORT_SET_MAX_MASKS];
+    size_t n_masks;
     struct ofpbuf acts;
     uint16_t hard_timeout;      /* Seconds, 0 for none; stays as it is. */
 };
 
-/* Adds a flow of 'compiler->match' and 'compiler->acts' and starts afresh.
- * The same flow may be emitted more than once; a different one of the same
+/* Adds flows of 'compiler->match' and 'compiler->acts', one for each match
+ * that the ports take, and starts afresh.  The same flow may be emitted more than once; a different one of the same
  * match is an error. */
 void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
                    uint64_t cookie, const struct source_loc *loc);
@@ -62,12 +72,15 @@ void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
 /* The number of one of lbgen's own tables. */
 uint8_t compiler_table(const struct compiler *, enum layout_table);
 
-/* Match packets of a protocol, and to (from) one address and port. */
+/* The priority of the flow that takes in packets to the pool's VIP. */
+enum layout_priority compiler_entry_priority(const struct pool *);
+
+/* Match packets of a protocol, and to (from) one address and some ports. */
 void compiler_match_protocol(struct compiler *, enum family, enum protocol);
 void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
-                       uint16_t port);
+                       const struct port_set *);
 void compiler_match_from(struct compiler *, enum protocol, const struct ip *,
-                         uint16_t port);
+                         const struct port_set *);
 
 /* Match what comes from 'client', as far as the first 'prefix' bits of its
  * address go. */

@@ -23,13 +23,25 @@
 /* How long a client's port is remembered after the last reply to it. */
 #define CLIENT_IDLE_TIMEOUT 3600
 
+static enum mf_field_id
+dst_port_field(enum protocol protocol)
+{
+    return protocol == PROTOCOL_TCP ? MFF_TCP_DST : MFF_UDP_DST;
+}
+
+static enum mf_field_id
+src_port_field(enum protocol protocol)
+{
+    return protocol == PROTOCOL_TCP ? MFF_TCP_SRC : MFF_UDP_SRC;
+}
+
 static void
 emit_entry(struct compiler *c, const struct assignment *a,
            const struct ip *vip)
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_to(c, pool->protocol, vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, &pool->ports);
     act_learn_client(&c->acts, compiler_table(c, TABLE_CLIENT),
                      cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT);
     if (pool->guard == GUARD_ON) {
@@ -38,8 +50,8 @@ emit_entry(struct compiler *c, const struct assignment *a,
                        CLIENT_IDLE_TIMEOUT, REG_POOL, a->id, REG_KNOWN);
     }
     compiler_put_pick(c, a);
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
-                        &pool->loc);
+    compiler_emit_entry(c, compiler_entry_priority(pool),
+                        cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
 
 static void
@@ -47,12 +59,13 @@ emit_server(struct compiler *c, const struct assignment *a,
             const struct server *server, const struct ip *ip, uint16_t member,
             uint16_t port)
 {
-    bool tcp = a->pool->protocol == PROTOCOL_TCP;
-
     compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
     act_set_ip_dst(&c->acts, ip);
-    act_set_u16(&c->acts, tcp ? MFF_TCP_DST : MFF_UDP_DST, server->port);
+    if (server->port) {
+        act_set_u16(&c->acts, dst_port_field(a->pool->protocol),
+                    server->port);
+    }
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
     act_output(&c->acts, port);
     compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER,
@@ -64,10 +77,12 @@ static void
 put_return_actions(struct compiler *c, const struct pool *pool,
                    const struct ip *vip)
 {
-    bool tcp = pool->protocol == PROTOCOL_TCP;
+    uint16_t port = port_set_single(&pool->ports);
 
     act_set_ip_src(&c->acts, vip);
-    act_set_u16(&c->acts, tcp ? MFF_TCP_SRC : MFF_UDP_SRC, pool->port);
+    if (port) {
+        act_set_u16(&c->acts, src_port_field(pool->protocol), port);
+    }
     act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
     act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
 }
@@ -76,7 +91,9 @@ static void
 emit_return(struct compiler *c, const struct assignment *a,
             const struct server *server, const struct ip *ip, uint16_t member)
 {
-    compiler_match_from(c, a->pool->protocol, ip, server->port);
+    struct port_set ports = server_ports(a->pool, server);
+
+    compiler_match_from(c, a->pool->protocol, ip, &ports);
     put_return_actions(c, a->pool, ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit_entry(c, PRIORITY_RETURN,
                         cookie_make(COOKIE_RETURN, a->id, member),
@@ -90,7 +107,9 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
                     const struct server *server, const struct ip *ip,
                     uint16_t member)
 {
-    compiler_match_from(c, a->pool->protocol, ip, server->port);
+    struct port_set ports = server_ports(a->pool, server);
+
+    compiler_match_from(c, a->pool->protocol, ip, &ports);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
     act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));

@@ -16,6 +16,15 @@
  * A pool with VIPs of both families has two flows where addresses are matched
  * or set, and one for both where the connection's mark says it all. */
 
+/* Priority in the forward table of a flow for new connections: 'base' for the
+ * pools that are the most particular about their VIP, and two less for each
+ * step down from there. */
+static uint16_t
+forward_priority(const struct pool *pool, uint16_t base)
+{
+    return base - 2 * pool_scope(pool);
+}
+
 /* Client to VIP, first look. */
 static void
 emit_entry(struct compiler *c, const struct assignment *a,
@@ -23,10 +32,10 @@ emit_entry(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_to(c, pool->protocol, vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, &pool->ports);
     act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_FORWARD));
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ENTRY, a->id, 0),
-                        &pool->loc);
+    compiler_emit_entry(c, compiler_entry_priority(pool),
+                        cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
 
 /* Client to VIP, connection not known. */
@@ -36,9 +45,10 @@ emit_new(struct compiler *c, const struct assignment *a, const struct ip *vip)
     const struct pool *pool = a->pool;
 
     compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
-    compiler_match_to(c, pool->protocol, vip, pool->port);
+    compiler_match_to(c, pool->protocol, vip, &pool->ports);
     compiler_put_pick(c, a);
-    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 10,
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD),
+                  forward_priority(pool, 10),
                   cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
 }
 
@@ -78,7 +88,9 @@ static void
 emit_return(struct compiler *c, const struct assignment *a,
             const struct server *server, const struct ip *ip)
 {
-    compiler_match_from(c, a->pool->protocol, ip, server->port);
+    struct port_set ports = server_ports(a->pool, server);
+
+    compiler_match_from(c, a->pool->protocol, ip, &ports);
     act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_REVERSE));
     compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_RETURN, 0, 0),
                         &server->loc);
@@ -172,11 +184,12 @@ compile_resident(const struct settings *settings, const struct assignment *a,
     match_init_catchall(&c.match);
     ofpbuf_init(&c.acts, 64);
     compiler_match_ct(&c, CT_NEW, CT_NEW | CT_INVALID);
-    compiler_match_to(&c, pool->protocol, vip, pool->port);
+    compiler_match_to(&c, pool->protocol, vip, &pool->ports);
     compiler_match_client(&c, client, prefix);
     act_set_u32(&c.acts, REG_MEMBER, member);
     act_resubmit(&c.acts, compiler_table(&c, TABLE_SERVER));
-    compiler_emit(&c, compiler_table(&c, TABLE_FORWARD), 15,
+    compiler_emit(&c, compiler_table(&c, TABLE_FORWARD),
+                  forward_priority(pool, 11),
                   cookie_make(COOKIE_RESIDENT, a->id, member),
                   &pool->servers[index].loc);
     ofpbuf_uninit(&c.acts);

@@ -55,7 +55,7 @@ conntrack_target(const struct pool *pool, const struct ip *vip,
     struct conntrack_target target = {
         .protocol = pool->protocol,
         .vip = *vip,
-        .vip_port = pool->port,
+        .ports = pool->ports,
         .any_server = !server,
     };
 
@@ -90,13 +90,14 @@ conntrack_target_matches(const struct conntrack_target *t,
 {
     uint16_t member = connection_member(c);
 
-    if (c->protocol != t->protocol || c->vip_port != t->vip_port
+    if ((t->protocol != PROTOCOL_ANY && c->protocol != t->protocol)
+        || !port_set_has(&t->ports, c->vip_port)
         || !member || !ip_equal(&c->vip, &t->vip)) {
         return false;
     }
     return (t->any_server
             || ((!t->member || t->member == member)
-                && c->server_port == t->server_port
+                && (!t->server_port || c->server_port == t->server_port)
                 && ip_equal(&c->server, &t->server)));
 }
 
@@ -106,7 +107,9 @@ conntrack_target_matches(const struct conntrack_target *t,
 static struct ofpbuf *
 encode_flush(const struct ofp_ct_match *match, uint16_t zone)
 {
-    assert(zone && match->ip_proto && match->tuple_orig.dst_port);
+    struct ip vip = { match->tuple_orig.dst };
+
+    assert(zone && (!ip_is_v4(&vip) || ip_v4(&vip)));
     return ofp_ct_match_encode(match, &zone, OFP15_VERSION);
 }
 
@@ -132,7 +135,7 @@ encode_flush_target(const struct conntrack_target *target, uint16_t zone)
     struct ofp_ct_match match = {
         .ip_proto = target->protocol,
         .tuple_orig.dst = target->vip.addr,
-        .tuple_orig.dst_port = htons(target->vip_port),
+        .tuple_orig.dst_port = htons(port_set_single(&target->ports)),
     };
 
     if (!target->any_server) {

@@ -72,10 +72,10 @@ void connection_list_uninit(struct connection_list *);
 struct conntrack_target {
     enum protocol protocol;
     struct ip vip;
-    uint16_t vip_port;
+    struct port_set ports;      /* Of the VIP. */
     bool any_server;            /* Else: */
     struct ip server;
-    uint16_t server_port;
+    uint16_t server_port;       /* 0 for any. */
     uint16_t member;            /* Spares those of another server with the same
                                  * address, where it can be told; 0 for any. */
 };

@@ -381,7 +381,7 @@ init_packet(struct explanation *e, const struct ip *client, uint16_t port)
             .dst = *ips_find(&pool->vips, ip_family(client)),
             .protocol = pool->protocol,
             .src_port = port,
-            .dst_port = pool->port,
+            .dst_port = pool->ports.n ? pool->ports.ranges[0].first : 0,
         },
         .has_src_port = port != 0,
     };
@@ -442,11 +442,12 @@ explain_add_connections(struct explanation *e,
         if (server == SIZE_MAX || c->protocol != tuple->protocol
             || !ip_equal(&c->client, &tuple->src)
             || !ip_equal(&c->vip, &tuple->dst)
-            || c->vip_port != tuple->dst_port) {
+            || !port_set_has(&e->assignment->pool->ports, c->vip_port)) {
             continue;
         }
         e->n_tracked[server]++;
-        if (e->packet.has_src_port && c->client_port == tuple->src_port) {
+        if (e->packet.has_src_port && c->client_port == tuple->src_port
+            && c->vip_port == tuple->dst_port) {
             e->tracked_server = server;
             memcpy(e->tracked_state, c->state, sizeof e->tracked_state);
         }

@@ -54,7 +54,12 @@ enum layout_table {
 /* Priorities in the entry table, counted from "priority:". */
 enum layout_priority {
     PRIORITY_RETURN = 0,        /* From servers. */
-    PRIORITY_ENTRY = 1          /* To VIPs: servers may be clients. */
+
+    /* To VIPs, above the rest: servers may be clients.  From pools that take
+     * all that is left of a VIP to those that are more particular. */
+    PRIORITY_ENTRY_ALL = 4,
+    PRIORITY_ENTRY_PROTOCOL = 6,
+    PRIORITY_ENTRY = 8
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */

@@ -23,33 +23,11 @@ struct checker {
     struct diags *diags;
     struct arena arena;
     struct strmap pool_names;
-    struct strmap endpoints;    /* VIP, port and protocol. */
     struct strmap vips;
     struct strmap server_ips;
     struct strmap server_macs;  /* IPs of servers that have a MAC. */
     struct strmap server_interfaces; /* And of those with an interface. */
-    struct strmap server_endpoints; /* Address, port and protocol. */
 };
-
-/* The place of the value of 'key' in 'node', or of 'node'. */
-static const struct source_loc *
-locate(const struct node *node, const char *key)
-{
-    const struct node *value = node_get(node, key);
-
-    return value ? &value->loc : &node->loc;
-}
-
-/* "10.0.0.1:80/tcp" */
-static const char *
-format_endpoint(struct arena *arena, const struct ip *ip, uint16_t port,
-                enum protocol protocol)
-{
-    char buf[ENDPOINT_STRLEN];
-
-    return arena_printf(arena, "%s/%s", endpoint_format(ip, port, buf),
-                        protocol_name(protocol));
-}
 
 static const char *
 format_ip(struct arena *arena, const struct ip *ip)
@@ -88,9 +66,9 @@ check_server_names(const struct place *place, struct strmap *names,
 
     first = name ? map_place(names, arena, name, place) : NULL;
     if (first) {
-        diag_error(diags, locate(place->node, "name"),
+        diag_error(diags, node_locate(place->node, "name"),
                    "server \"%s\" is given twice", name);
-        diag_note(diags, locate(first->node, "name"),
+        diag_note(diags, node_locate(first->node, "name"),
                   "it is first given here");
     }
 }
@@ -101,21 +79,21 @@ check_server_endpoint(const struct place *place, const struct ip *ip,
                       struct diags *diags)
 {
     const struct server *server = place->server;
+    const struct port_set ports = server_ports(place->pool, server);
     const struct place *first;
+    char text[CLAIM_STRLEN];
     const char *key;
 
-    if (!server->port) {
-        return;
-    }
-    key = format_endpoint(arena, ip, server->port, place->pool->protocol);
+    key = arena_printf(arena, "%s",
+                       claim_format(ip, &ports, place->pool->protocol, text));
     first = map_place(endpoints, arena, key, place);
     if (first) {
         char owner[OWNER_SIZE];
 
-        diag_error(diags, locate(place->node, "ip"),
+        diag_error(diags, node_locate(place->node, "ip"),
                    "%s: %s is in this pool already",
                    owner_format("server", server->name, owner), key);
-        diag_note(diags, locate(first->node, "ip"), "%s has it",
+        diag_note(diags, node_locate(first->node, "ip"), "%s has it",
                   owner_format("server", first->server->name, owner));
     }
 }
@@ -132,10 +110,10 @@ check_set_names(const struct pool *pool, struct strmap *names,
 
         first = set->name ? map_place(names, arena, set->name, &place) : NULL;
         if (first) {
-            diag_error(diags, locate(set->node, "set"),
+            diag_error(diags, node_locate(set->node, "set"),
                        "set \"%s\" has a name that is taken in this pool",
                        set->name);
-            diag_note(diags, locate(first->node, first->server ? "name"
+            diag_note(diags, node_locate(first->node, first->server ? "name"
                                                                : "set"),
                       "it is first given here");
         }
@@ -175,35 +153,10 @@ check_pool_name(struct checker *c, const struct place *place)
 
     first = name ? map_place(&c->pool_names, &c->arena, name, place) : NULL;
     if (first) {
-        diag_error(c->diags, locate(place->node, "name"),
+        diag_error(c->diags, node_locate(place->node, "name"),
                    "pool \"%s\" is given twice", name);
-        diag_note(c->diags, locate(first->node, "name"),
+        diag_note(c->diags, node_locate(first->node, "name"),
                   "it is first given here");
-    }
-}
-
-/* Packets to one address, port and protocol can go to one pool only. */
-static void
-check_endpoint(struct checker *c, const struct place *place,
-               const struct ip *vip)
-{
-    const struct pool *pool = place->pool;
-    const struct place *first;
-    const char *key;
-
-    if (!pool->port) {
-        return;
-    }
-    key = format_endpoint(&c->arena, vip, pool->port, pool->protocol);
-    first = map_place(&c->endpoints, &c->arena, key, place);
-    if (first) {
-        char owner[OWNER_SIZE];
-
-        diag_error(c->diags, locate(place->node, "vip"),
-                   "%s: %s is taken",
-                   owner_format("pool", pool->name, owner), key);
-        diag_note(c->diags, locate(first->node, "vip"), "%s has it",
-                  owner_format("pool", first->pool->name, owner));
     }
 }
 
@@ -226,11 +179,11 @@ check_vip_mac(struct checker *c, const struct place *place,
     if (first && !mac_equal(&first->pool->vip_mac, &pool->vip_mac)) {
         char owner[OWNER_SIZE], mac[MAC_STRLEN];
 
-        diag_error(c->diags, locate(place->node, "vip_mac"),
+        diag_error(c->diags, node_locate(place->node, "vip_mac"),
                    "%s: vip_mac of %s is %s%s here, and another one elsewhere",
                    owner_format("pool", pool->name, owner), key,
                    mac_format(&pool->vip_mac, mac), say_if_derived(place));
-        diag_note(c->diags, locate(first->node, "vip_mac"), "%s has %s%s",
+        diag_note(c->diags, node_locate(first->node, "vip_mac"), "%s has %s%s",
                   owner_format("pool", first->pool->name, owner),
                   mac_format(&first->pool->vip_mac, mac),
                   say_if_derived(first));
@@ -251,11 +204,11 @@ check_server_mac(struct checker *c, const struct place *place, const char *ip)
     }
     first = map_place(&c->server_macs, &c->arena, ip, place);
     if (first && !mac_equal(&first->server->mac, &server->mac)) {
-        diag_error(c->diags, locate(place->node, "mac"),
+        diag_error(c->diags, node_locate(place->node, "mac"),
                    "%s: mac of %s is %s here, and another one elsewhere",
                    owner_format("server", server->name, owner), ip,
                    mac_format(&server->mac, mac));
-        diag_note(c->diags, locate(first->node, "mac"), "%s has %s",
+        diag_note(c->diags, node_locate(first->node, "mac"), "%s has %s",
                   owner_format("server", first->server->name, owner),
                   mac_format(&first->server->mac, mac));
     }
@@ -274,45 +227,14 @@ check_server_interface(struct checker *c, const struct place *place,
     }
     first = map_place(&c->server_interfaces, &c->arena, ip, place);
     if (first && strcmp(first->server->interface, server->interface)) {
-        diag_error(c->diags, locate(place->node, "interface"),
+        diag_error(c->diags, node_locate(place->node, "interface"),
                    "%s: interface of %s is \"%s\" here, and another one "
                    "elsewhere", owner_format("server", server->name, owner),
                    ip, server->interface);
-        diag_note(c->diags, locate(first->node, "interface"),
+        diag_note(c->diags, node_locate(first->node, "interface"),
                   "%s has \"%s\"",
                   owner_format("server", first->server->name, owner),
                   first->server->interface);
-    }
-}
-
-/* What a stateless pool gets back from a server is recognised by the server's
- * address and port alone, so it must not share them. */
-static void
-check_replies(struct checker *c, const struct place *place,
-              const struct ip *ip)
-{
-    const struct pool *pool = place->pool;
-    const struct server *server = place->server;
-    const struct place *first;
-    const char *key;
-
-    if (!server->port) {
-        return;
-    }
-    key = format_endpoint(&c->arena, ip, server->port, pool->protocol);
-    first = map_place(&c->server_endpoints, &c->arena, key, place);
-    if (first && first->pool != pool
-        && (pool->connections == CONNECTIONS_STATELESS
-            || first->pool->connections == CONNECTIONS_STATELESS)) {
-        char owner[OWNER_SIZE];
-
-        diag_error(c->diags, locate(place->node, "ip"),
-                   "%s: %s is in another pool too, and a stateless pool must "
-                   "have its servers' ports alone to know their replies",
-                   owner_format("server", server->name, owner), key);
-        diag_note(c->diags, locate(first->node, "ip"), "%s (%s) has it",
-                  owner_format("pool", first->pool->name, owner),
-                  connections_name(first->pool->connections));
     }
 }
 
@@ -327,7 +249,6 @@ check_server(struct checker *c, const struct place *place)
         map_place(&c->server_ips, &c->arena, ip, place);
         check_server_mac(c, place, ip);
         check_server_interface(c, place, ip);
-        check_replies(c, place, &ips->ip[i]);
     }
 }
 
@@ -342,10 +263,10 @@ check_vip_is_no_server(struct checker *c, const struct place *place,
     ip_format(vip, ip);
     server = strmap_get(&c->server_ips, ip);
     if (server) {
-        diag_error(c->diags, locate(place->node, "vip"),
+        diag_error(c->diags, node_locate(place->node, "vip"),
                    "%s: vip %s is the address of a server",
                    owner_format("pool", place->pool->name, owner), ip);
-        diag_note(c->diags, locate(server->node, "ip"), "%s has it",
+        diag_note(c->diags, node_locate(server->node, "ip"), "%s has it",
                   owner_format("server", server->server->name, owner));
     }
 }
@@ -357,7 +278,6 @@ check_pool(struct checker *c, const struct place *place)
 
     check_pool_name(c, place);
     for (size_t i = 0; i < pool->vips.n; i++) {
-        check_endpoint(c, place, &pool->vips.ip[i]);
         check_vip_mac(c, place, &pool->vips.ip[i]);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
@@ -386,12 +306,11 @@ model_check(const struct model *model, const struct node *pools_node,
             check_vip_is_no_server(&c, &place, &place.pool->vips.ip[j]);
         }
     }
+    model_check_claims(model, pools_node, diags);
     strmap_uninit(&c.pool_names);
-    strmap_uninit(&c.endpoints);
     strmap_uninit(&c.vips);
     strmap_uninit(&c.server_ips);
     strmap_uninit(&c.server_macs);
     strmap_uninit(&c.server_interfaces);
-    strmap_uninit(&c.server_endpoints);
     arena_uninit(&c.arena);
 }

@@ -72,6 +72,18 @@ void model_check(const struct model *, const struct node *pools_node,
                  struct diags *);
 void pool_check(const struct pool *, struct diags *);
 
+/* False if the ports in 'pool_node' could not be read: no ports then does not
+ * mean every port. */
+bool pool_ports_are_read(const struct pool *, const struct node *pool_node);
+
+/* The part of model_check() that says which packets are whose. */
+void model_check_claims(const struct model *, const struct node *pools_node,
+                        struct diags *diags);
+
+/* The place of the value of 'key' in 'node', or of 'node'. */
+const struct source_loc *node_locate(const struct node *node,
+                                     const char *key);
+
 /* Warns of what is right but hardly meant.  'pool' must be without errors. */
 void pool_check_shares(const struct pool *, struct diags *);
 

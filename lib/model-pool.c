@@ -47,27 +47,105 @@ read_pool_protocol(const struct reader *r, const struct node *node,
     return true;
 }
 
-/* True for "8000-8010". */
+/* Whether 's' is meant to be a range, right or wrong. */
 static bool
-is_range(const char *s)
+looks_like_range(const char *s)
 {
-    size_t n = strspn(s, "0123456789");
+    const char *dash = strchr(s, '-');
 
-    return n && s[n] == '-' && s[n + 1]
-           && !s[n + 1 + strspn(s + n + 1, "0123456789")];
+    return dash && dash != s;
+}
+
+/* Reads one port or a range, of which JSON would have it in quotes. */
+static bool
+read_port_range(const struct reader *r, const struct node *node,
+                struct port_range *range)
+{
+    if (node->type != NODE_SCALAR || !looks_like_range(node->scalar)) {
+        if (!value_u16(r, node, 1, UINT16_MAX, &range->first)) {
+            return false;
+        }
+        range->last = range->first;
+        return true;
+    }
+    if (!port_range_from_string(node->scalar, range)) {
+        reader_error(r, &node->loc, "%s must be a port from 1 to 65535 or a "
+                     "range such as 8000-8010, not %s", r->key,
+                     DIAG_QUOTE(node->scalar));
+        return false;
+    }
+    return true;
 }
 
 static bool
 read_pool_port(const struct reader *r, const struct node *node, void *pool_)
 {
     struct pool *pool = pool_;
+    struct port_range range;
 
-    if (node->type == NODE_SCALAR && is_range(node->scalar)) {
-        reader_error(r, &node->loc,
-                     "a range of ports is not supported yet, give one port");
+    if (node->type == NODE_SEQUENCE) {
+        reader_error(r, &node->loc, "port is one port or one range; a list "
+                     "is for \"ports\"");
         return false;
     }
-    return value_u16(r, node, 1, UINT16_MAX, &pool->port);
+    return (read_port_range(r, node, &range)
+            && port_set_add(&pool->ports, range) == PORT_SET_ADDED);
+}
+
+/* Adds one element of "ports". */
+static bool
+add_ports(const struct reader *r, const struct node *node,
+          struct port_set *ports)
+{
+    struct port_range range;
+    char text[PORT_RANGE_STRLEN];
+
+    if (!read_port_range(r, node, &range)) {
+        return false;
+    }
+    switch (port_set_add(ports, range)) {
+    case PORT_SET_ADDED:
+        return true;
+
+    case PORT_SET_TWICE:
+        reader_error(r, &node->loc, "%s is in the list already, at least in "
+                     "part", port_range_format(&range, text));
+        return false;
+
+    case PORT_SET_FULL:
+    default:
+        reader_error(r, &node->loc, "ports must not have more than %d ranges",
+                     PORT_SET_MAX);
+        return false;
+    }
+}
+
+static bool
+read_pool_ports(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+    struct port_set ports = { .n = 0 };
+    bool ok = true;
+
+    if (!value_check_type(r, node, NODE_SEQUENCE, "a list of ports")) {
+        return false;
+    }
+    if (!node->n_items) {
+        reader_error(r, &node->loc, "ports is empty; for every port of the "
+                     "protocol, leave it out");
+        return false;
+    }
+    if (pool->ports.n) {
+        reader_error(r, &node->loc, "give port or ports, not both");
+        return false;
+    }
+    for (size_t i = 0; i < node->n_items; i++) {
+        ok = add_ports(r, node->items[i], &ports) && ok;
+    }
+    if (ok) {
+        pool->ports = ports;
+    }
+    return ok;
 }
 
 static bool
@@ -230,8 +308,8 @@ static const struct field pool_fields[] = {
     { "vip", read_pool_vip, "vip is missing" },
     { "vip_mac", read_pool_vip_mac, NULL },
     { "protocol", read_pool_protocol, NULL },
-    { "port", read_pool_port,
-      "port is missing; a pool for every port is not supported yet" },
+    { "port", read_pool_port, NULL },
+    { "ports", read_pool_ports, NULL },
     { "policy", read_pool_policy, NULL },
     { "connections", read_pool_connections, NULL },
     { "drain_timeout", read_pool_drain_timeout, NULL },
@@ -393,6 +471,7 @@ static void
 fill_in(struct pool *pool)
 {
     static const struct mac zero;
+    uint16_t port = port_set_single(&pool->ports);
 
     if (!pool->n_slots) {
         pool->n_slots = (pool->n_servers > SLOTS_MANY_SERVERS
@@ -403,7 +482,37 @@ fill_in(struct pool *pool)
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (!pool->servers[i].port) {
-            pool->servers[i].port = pool->port;
+            pool->servers[i].port = port;
+        }
+    }
+}
+
+bool
+pool_ports_are_read(const struct pool *pool, const struct node *node)
+{
+    return pool->ports.n || !(node_get(node, "port")
+                              || node_get(node, "ports"));
+}
+
+/* A server's own port says where one port of the pool leads. */
+static void
+check_server_ports(const struct node *node, const struct pool *pool,
+                   struct diags *diags)
+{
+    if (port_set_single(&pool->ports) || !pool_ports_are_read(pool, node)) {
+        return;
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+        const struct node *port;
+        char owner[OWNER_SIZE];
+
+        if (server->port) {
+            port = node_get(server->node, "port");
+            diag_error(diags, &port->loc, "%s: only where the pool has "
+                       "exactly one port may a server have another one; here "
+                       "packets keep theirs",
+                       owner_format("server", server->name, owner));
         }
     }
 }
@@ -503,6 +612,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     read_all_params(&r, node, pool);
     match_families(&r, node, pool);
     read_server_checks(&r, pool);
+    check_server_ports(node, pool, diags);
     fill_in(pool);
     checks_check(&r, node, pool);
     check_guard(&r, node, pool);

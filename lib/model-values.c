@@ -283,3 +283,11 @@ node_get_name(const struct node *node)
     return name && name->type == NODE_SCALAR && *name->scalar
            ? name->scalar : NULL;
 }
+
+const struct source_loc *
+node_locate(const struct node *node, const char *key)
+{
+    const struct node *value = node_get(node, key);
+
+    return value ? &value->loc : &node->loc;
+}

@@ -33,6 +33,28 @@ write_text(const char *before, const char *key, const char *value,
     model_write_string(value, stream);
 }
 
+/* One port as "port", so that all versions of lbgen can read it; nothing for
+ * every port. */
+static void
+write_ports(const struct port_set *ports, FILE *stream)
+{
+    uint16_t single = port_set_single(ports);
+
+    if (single) {
+        fprintf(stream, ",\"port\":%"PRIu16, single);
+        return;
+    }
+    for (size_t i = 0; i < ports->n; i++) {
+        const struct port_range *range = &ports->ranges[i];
+        const char *quote = range->first == range->last ? "" : "\"";
+        char text[PORT_RANGE_STRLEN];
+
+        fprintf(stream, "%s%s%s%s", i ? "," : ",\"ports\":[", quote,
+                port_range_format(range, text), quote);
+    }
+    fputs(ports->n ? "]" : "", stream);
+}
+
 /* Writes a key whose value is one address or a list of them. */
 static void
 write_ips(const char *before, const char *key, const struct ips *ips,
@@ -87,8 +109,10 @@ server_write(const struct server *server, FILE *stream)
     if (server->interface) {
         write_text(",", "interface", server->interface, stream);
     }
-    fprintf(stream, ",\"port\":%"PRIu16",\"weight\":%"PRIu16,
-            server->port, server->weight);
+    if (server->port) {
+        fprintf(stream, ",\"port\":%"PRIu16, server->port);
+    }
+    fprintf(stream, ",\"weight\":%"PRIu16, server->weight);
     write_text(",", "state", server_state_name(server->state), stream);
     if (server->check) {
         fputs(",\"check\":", stream);
@@ -198,7 +222,7 @@ pool_write(const struct pool *pool, FILE *stream)
     write_ips(",", "vip", &pool->vips, stream);
     write_text(",", "vip_mac", mac_format(&pool->vip_mac, mac), stream);
     write_text(",", "protocol", protocol_name(pool->protocol), stream);
-    fprintf(stream, ",\"port\":%"PRIu16, pool->port);
+    write_ports(&pool->ports, stream);
     write_text(",", "policy", pool->policy->name, stream);
     write_params(pool, stream);
     write_text(",", "connections", connections_name(pool->connections),

@@ -228,6 +228,26 @@ server_effective_weight(const struct server *server)
     return weight && weight < 500 ? 1 : (weight + 500) / 1000;
 }
 
+enum pool_scope
+pool_scope(const struct pool *pool)
+{
+    return (pool->protocol == PROTOCOL_ANY ? POOL_SCOPE_ALL
+            : port_set_is_every(&pool->ports) ? POOL_SCOPE_PROTOCOL
+            : POOL_SCOPE_PORTS);
+}
+
+struct port_set
+server_ports(const struct pool *pool, const struct server *server)
+{
+    struct port_set ports = pool->ports;
+
+    if (server->port) {
+        ports.n = 1;
+        ports.ranges[0].first = ports.ranges[0].last = server->port;
+    }
+    return ports;
+}
+
 bool
 pool_has_param(const struct pool *pool, size_t index)
 {

@@ -20,6 +20,7 @@
 #include "lib/diag.h"
 #include "lib/document.h"
 #include "lib/weights.h"
+#include "lib/port-set.h"
 #include "policies/policy.h"
 
 #define MODEL_MAX_NAME 63       /* Bytes in the name of a pool or server. */
@@ -30,8 +31,17 @@
 
 /* Values are those of IPPROTO_*, which is what packets carry. */
 enum protocol {
+    PROTOCOL_ANY = 0,           /* All of them, ports or not. */
     PROTOCOL_TCP = IPPROTO_TCP,
     PROTOCOL_UDP = IPPROTO_UDP
+};
+
+/* How much of its VIP a pool is for.  A pool with more of it gets what those
+ * with less leave. */
+enum pool_scope {
+    POOL_SCOPE_PORTS,           /* Some ports of a protocol. */
+    POOL_SCOPE_PROTOCOL,        /* Every port of it. */
+    POOL_SCOPE_ALL              /* Everything. */
 };
 
 enum connections {
@@ -153,7 +163,8 @@ struct server {
     bool has_found_mac;
     char *found_interface;      /* Or NULL. */
     bool missing;               /* Looked for and not found. */
-    uint16_t port;              /* Host byte order. */
+    uint16_t port;              /* Host byte order; 0 for the one that the
+                                 * client asked for. */
     uint16_t weight;
     enum server_state state;
     struct override override;
@@ -170,7 +181,7 @@ struct pool {
     struct ips vips;
     struct mac vip_mac;         /* Given, or derived from the first VIP. */
     enum protocol protocol;
-    uint16_t port;              /* Host byte order. */
+    struct port_set ports;
     const struct policy *policy;
     long params[POLICY_MAX_PARAMS]; /* As 'policy->params'. */
     enum connections connections;
@@ -257,6 +268,12 @@ bool pool_has_param(const struct pool *, size_t index);
 const char *pool_format_param(const struct pool *, size_t index,
                               char buf[PARAM_STRLEN]);
 
+enum pool_scope pool_scope(const struct pool *);
+
+/* Which ports of 'server' the pool sends to: its own one, or all of the
+ * pool's. */
+struct port_set server_ports(const struct pool *, const struct server *);
+
 /* Whether the pool's policy picks a slot by the client's address. */
 bool pool_goes_by_client(const struct pool *);
 
@@ -297,12 +314,19 @@ struct ip ip_prefix_mask(enum family, int length);
 bool ips_contain(const struct ips *, const struct ip *ip);
 bool ips_meet(const struct ips *, const struct ips *);
 
-/* An address and port as in "10.0.0.1:80" and "[fd00::1]:80". */
+/* An address and port as in "10.0.0.1:80" and "[fd00::1]:80"; without port if
+ * that is 0. */
 #define ENDPOINT_STRLEN (IP_STRLEN + 8)
 const char *endpoint_format(const struct ip *, uint16_t port,
                             char buf[ENDPOINT_STRLEN]);
 
 bool mac_equal(const struct mac *, const struct mac *);
+
+/* "10.0.0.1:80,8000-8010/tcp", with an asterisk for every port, or
+ * "10.0.0.1/any". */
+#define CLAIM_STRLEN (IP_STRLEN + PORT_SET_STRLEN + 8)
+const char *claim_format(const struct ip *, const struct port_set *,
+                         enum protocol, char buf[CLAIM_STRLEN]);
 
 /* The MAC of a VIP for which the file gives none: locally administered
  * (IEEE 802, second-least bit of the first byte), a function of the address

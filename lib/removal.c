@@ -85,6 +85,20 @@ may_have_connections(struct plan *plan, const struct pool *pool,
     return !plan->can_see;
 }
 
+/* Whether both pools are for something that a server sends that both have. */
+static bool
+overlap(const struct pool *a, const struct server *a_server,
+        const struct pool *b, const struct server *b_server)
+{
+    struct port_set a_ports = server_ports(a, a_server);
+    struct port_set b_ports = server_ports(b, b_server);
+
+    return (ips_meet(&a_server->ips, &b_server->ips)
+            && (a->protocol == b->protocol || a->protocol == PROTOCOL_ANY
+                || b->protocol == PROTOCOL_ANY)
+            && port_set_overlap(&a_ports, &b_ports));
+}
+
 /* Whether a stateless pool wants the packets that 'server' sends. */
 static bool
 is_taken_over(const struct model *model, const struct pool *pool,
@@ -95,9 +109,7 @@ is_taken_over(const struct model *model, const struct pool *pool,
 
         for (size_t j = 0; j < other->n_servers; j++) {
             if (other->connections == CONNECTIONS_STATELESS
-                && other->protocol == pool->protocol
-                && other->servers[j].port == server->port
-                && ips_meet(&other->servers[j].ips, &server->ips)) {
+                && overlap(other, &other->servers[j], pool, server)) {
                 return true;
             }
         }
@@ -161,7 +173,7 @@ connections_go_on(const struct plan *plan, const struct assignment *old,
 {
     return (new && new->pool->connections == CONNECTIONS_TRACKED
             && new->pool->protocol == old->pool->protocol
-            && new->pool->port == old->pool->port
+            && port_set_equal(&new->pool->ports, &old->pool->ports)
             && plan->removal->zone == plan->model->settings.zone);
 }
 

@@ -22,12 +22,11 @@ format_vip(const void *pool_, char *buf, size_t size)
     int n = 0;
 
     for (size_t i = 0; i < pool->vips.n && n >= 0 && (size_t) n < size; i++) {
-        char endpoint[ENDPOINT_STRLEN];
+        char claim[CLAIM_STRLEN];
 
-        n += snprintf(buf + n, size - n, "%s%s/%s", i ? ", " : "",
-                      endpoint_format(&pool->vips.ip[i], pool->port,
-                                      endpoint),
-                      protocol_name(pool->protocol));
+        n += snprintf(buf + n, size - n, "%s%s", i ? ", " : "",
+                      claim_format(&pool->vips.ip[i], &pool->ports,
+                                   pool->protocol, claim));
     }
 }
 

@@ -19,7 +19,7 @@ struct property {
     void (*format)(const void *pool_or_server, char *buf, size_t size);
 };
 
-#define PROPERTY_STRLEN 128
+#define PROPERTY_STRLEN 512
 
 extern const struct property pool_properties[];     /* NULL name at the end. */
 extern const struct property server_properties[];

@@ -311,7 +311,7 @@ def modify_flow(lab):
 
 def add_flow(lab):
     lab.ofctl("add-flow", "br0", "cookie=0x6c62670100000001,table=0,"
-              "priority=40001,arp,arp_tpa=10.0.0.99,actions=drop")
+              "priority=40008,arp,arp_tpa=10.0.0.99,actions=drop")
 
 
 def delete_group(lab):

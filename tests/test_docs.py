@@ -199,8 +199,10 @@ def test_keys(tmp_path):
          "servers": [{**FULL_POOL["servers"][0], "capacity": 2}]},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
-         "servers": [{"name": "s2", "ip": "10.0.0.2"}]}]})
-    pool = {**pools[0], **pools[1]}
+         "servers": [{"name": "s2", "ip": "10.0.0.2"}]},
+        {"name": "ftp", "vip": "10.0.0.21", "ports": [20, 21],
+         "servers": [{"name": "s3", "ip": "10.0.0.3"}]}]})
+    pool = {**pools[0], **pools[1], **pools[2]}
     [server] = pools[0]["servers"]
 
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}

@@ -463,7 +463,7 @@ def test_edited_flows(web):
 
     apply(web)
     assert explain(web, "10.0.1.1:34567") == e
-    [flow] = [line for line in web.flows() if "priority=40001,tcp" in line]
+    [flow] = [line for line in web.flows() if "priority=40008,tcp" in line]
     web.ofctl("mod-flows", "br0",
               re.sub("cookie=[^ ]* ?", "", flow).split(" actions=")[0]
               + ",actions=drop")

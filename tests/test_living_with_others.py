@@ -206,7 +206,7 @@ flow add table=20,priority=0,actions=NORMAL
     apply(lab, lab.pool_yaml(connections=connections, server_port=8080,
                              settings={"entry_table": 10, "table_base": 30,
                                        "priority": 500}))
-    assert {(10, 500), (10, 501)} <= set(places(lab))
+    assert {(10, 500), (10, 508)} <= set(places(lab))
     assert {table for table, _ in places(lab)} <= {10, *range(30, 46)}
     assert foreign(lab) == before
     assert_balanced(lab)
@@ -222,7 +222,7 @@ def test_flows_above_win(lab):
     """A higher priority is somebody else's way to take packets away."""
     start(lab)
     apply(lab, lab.pool_yaml(server_port=8080, settings={"priority": 100}))
-    lab.ofctl("add-flow", "br0", f"priority=102,tcp,nw_dst={VIP},"
+    lab.ofctl("add-flow", "br0", f"priority=116,tcp,nw_dst={VIP},"
               f"nw_src={lab.hosts['c2'].ip},actions=drop")
     settle(lab)
     assert lab.connect("c2", VIP, 80, 3, timeout=0.3).failures == 3
@@ -233,7 +233,7 @@ def test_flows_above_win(lab):
 
 MOVES = [
     {"priority": 30000},
-    {"priority": 40001},        # Just beside.
+    {"priority": 40008},        # Just beside.
     {"table_base": 201},
     {"table_base": 198},
     {"priority": 7, "table_base": 100, "entry_table": 10},
@@ -270,7 +270,7 @@ flow add table=10,priority=2,actions=NORMAL
                 top = settings.get("priority", 40000)
                 assert len(places(lab)) == len(home)
                 assert {priority for table, priority in places(lab)
-                        if table == entry} in ({top, top + 1}, {top + 1})
+                        if table == entry} in ({top, top + 8}, {top + 8})
                 assert {table for table, _ in places(lab)} <= {
                     entry, *range(base, base + 16)}
         assert installed(lab) == home
@@ -373,10 +373,10 @@ def test_clash_of_tables(lab, table):
 
 
 @pytest.mark.parametrize("flow, line", [
-    (f"priority=40001,tcp,reg15=0/0x80000000,nw_dst={VIP},tp_dst=80", 4),
-    (f"priority=40001,tcp,nw_dst={VIP},tp_dst=80", 4),
-    (f"priority=40001,tcp,nw_dst={VIP}", 4),
-    ("priority=40001,arp", 4),
+    (f"priority=40008,tcp,reg15=0/0x80000000,nw_dst={VIP},tp_dst=80", 4),
+    (f"priority=40008,tcp,nw_dst={VIP},tp_dst=80", 4),
+    (f"priority=40008,tcp,nw_dst={VIP}", 4),
+    ("priority=40008,arp", 4),
     ("priority=40000,tcp,nw_src=10.0.0.2", 17),
     ("priority=40000,tcp,tp_src=80,nw_src=10.0.0.2", 17),
 ], ids=["the same", "without reg15", "wider", "ARP", "from a server",
@@ -395,14 +395,14 @@ def test_clash_of_flows(lab, flow, line):
 
 
 @pytest.mark.parametrize("flow", [
-    "priority=40001,tcp,nw_dst=10.0.0.101,tp_dst=80",
-    f"priority=40001,tcp,nw_dst={VIP},tp_dst=81",
-    f"priority=40001,udp,nw_dst={VIP}",
+    "priority=40008,tcp,nw_dst=10.0.0.101,tp_dst=80",
+    f"priority=40008,tcp,nw_dst={VIP},tp_dst=81",
+    f"priority=40008,udp,nw_dst={VIP}",
     f"priority=40000,tcp,nw_dst={VIP},tp_src=81",
     f"priority=40002,tcp,nw_dst={VIP}",
     f"priority=39999,tcp,nw_dst={VIP}",
-    "table=199,priority=40001,tcp",
-    "table=216,priority=40001,tcp",
+    "table=199,priority=40008,tcp",
+    "table=216,priority=40008,tcp",
 ])
 def test_no_clash(lab, flow):
     lab.ofctl("add-flow", "br0", f"{flow},actions=drop")

@@ -80,6 +80,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-claims.c \
 	lib/model-internal.h \
 	lib/model-pool.c \
+	lib/model-ports.c \
 	lib/model-read.c \
 	lib/model-server.c \
 	lib/model-set.c \

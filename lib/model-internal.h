@@ -72,6 +72,15 @@ void model_check(const struct model *, const struct node *pools_node,
                  struct diags *);
 void pool_check(const struct pool *, struct diags *);
 
+/* Read the values of "port" and "ports", of which a pool has one. */
+bool pool_port_read(const struct reader *, const struct node *, void *pool);
+bool pool_ports_read(const struct reader *, const struct node *, void *pool);
+
+/* Checks that servers have a port of their own only where one port of the pool
+ * leads there. */
+void server_ports_check(const struct node *pool_node, const struct pool *,
+                        struct diags *);
+
 /* False if the ports in 'pool_node' could not be read: no ports then does not
  * mean every port. */
 bool pool_ports_are_read(const struct pool *, const struct node *pool_node);

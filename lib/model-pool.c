@@ -47,107 +47,6 @@ read_pool_protocol(const struct reader *r, const struct node *node,
     return true;
 }
 
-/* Whether 's' is meant to be a range, right or wrong. */
-static bool
-looks_like_range(const char *s)
-{
-    const char *dash = strchr(s, '-');
-
-    return dash && dash != s;
-}
-
-/* Reads one port or a range, of which JSON would have it in quotes. */
-static bool
-read_port_range(const struct reader *r, const struct node *node,
-                struct port_range *range)
-{
-    if (node->type != NODE_SCALAR || !looks_like_range(node->scalar)) {
-        if (!value_u16(r, node, 1, UINT16_MAX, &range->first)) {
-            return false;
-        }
-        range->last = range->first;
-        return true;
-    }
-    if (!port_range_from_string(node->scalar, range)) {
-        reader_error(r, &node->loc, "%s must be a port from 1 to 65535 or a "
-                     "range such as 8000-8010, not %s", r->key,
-                     DIAG_QUOTE(node->scalar));
-        return false;
-    }
-    return true;
-}
-
-static bool
-read_pool_port(const struct reader *r, const struct node *node, void *pool_)
-{
-    struct pool *pool = pool_;
-    struct port_range range;
-
-    if (node->type == NODE_SEQUENCE) {
-        reader_error(r, &node->loc, "port is one port or one range; a list "
-                     "is for \"ports\"");
-        return false;
-    }
-    return (read_port_range(r, node, &range)
-            && port_set_add(&pool->ports, range) == PORT_SET_ADDED);
-}
-
-/* Adds one element of "ports". */
-static bool
-add_ports(const struct reader *r, const struct node *node,
-          struct port_set *ports)
-{
-    struct port_range range;
-    char text[PORT_RANGE_STRLEN];
-
-    if (!read_port_range(r, node, &range)) {
-        return false;
-    }
-    switch (port_set_add(ports, range)) {
-    case PORT_SET_ADDED:
-        return true;
-
-    case PORT_SET_TWICE:
-        reader_error(r, &node->loc, "%s is in the list already, at least in "
-                     "part", port_range_format(&range, text));
-        return false;
-
-    case PORT_SET_FULL:
-    default:
-        reader_error(r, &node->loc, "ports must not have more than %d ranges",
-                     PORT_SET_MAX);
-        return false;
-    }
-}
-
-static bool
-read_pool_ports(const struct reader *r, const struct node *node, void *pool_)
-{
-    struct pool *pool = pool_;
-    struct port_set ports = { .n = 0 };
-    bool ok = true;
-
-    if (!value_check_type(r, node, NODE_SEQUENCE, "a list of ports")) {
-        return false;
-    }
-    if (!node->n_items) {
-        reader_error(r, &node->loc, "ports is empty; for every port of the "
-                     "protocol, leave it out");
-        return false;
-    }
-    if (pool->ports.n) {
-        reader_error(r, &node->loc, "give port or ports, not both");
-        return false;
-    }
-    for (size_t i = 0; i < node->n_items; i++) {
-        ok = add_ports(r, node->items[i], &ports) && ok;
-    }
-    if (ok) {
-        pool->ports = ports;
-    }
-    return ok;
-}
-
 static bool
 read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
 {
@@ -308,8 +207,8 @@ static const struct field pool_fields[] = {
     { "vip", read_pool_vip, "vip is missing" },
     { "vip_mac", read_pool_vip_mac, NULL },
     { "protocol", read_pool_protocol, NULL },
-    { "port", read_pool_port, NULL },
-    { "ports", read_pool_ports, NULL },
+    { "port", pool_port_read, NULL },
+    { "ports", pool_ports_read, NULL },
     { "policy", read_pool_policy, NULL },
     { "connections", read_pool_connections, NULL },
     { "drain_timeout", read_pool_drain_timeout, NULL },
@@ -487,36 +386,6 @@ fill_in(struct pool *pool)
     }
 }
 
-bool
-pool_ports_are_read(const struct pool *pool, const struct node *node)
-{
-    return pool->ports.n || !(node_get(node, "port")
-                              || node_get(node, "ports"));
-}
-
-/* A server's own port says where one port of the pool leads. */
-static void
-check_server_ports(const struct node *node, const struct pool *pool,
-                   struct diags *diags)
-{
-    if (port_set_single(&pool->ports) || !pool_ports_are_read(pool, node)) {
-        return;
-    }
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        const struct server *server = &pool->servers[i];
-        const struct node *port;
-        char owner[OWNER_SIZE];
-
-        if (server->port) {
-            port = node_get(server->node, "port");
-            diag_error(diags, &port->loc, "%s: only where the pool has "
-                       "exactly one port may a server have another one; here "
-                       "packets keep theirs",
-                       owner_format("server", server->name, owner));
-        }
-    }
-}
-
 static void
 check_guard(const struct reader *r, const struct node *node,
             const struct pool *pool)
@@ -558,22 +427,20 @@ check_drain_timeout(const struct reader *r, const struct node *node,
 
 /* A direct server gets packets as they are. */
 static void
-check_direct(const struct reader *r, const struct node *node,
-             const struct pool *pool)
+check_direct(const struct reader *r, const struct pool *pool)
 {
-    const struct node *servers = node_get(node, "servers");
+    uint16_t single = port_set_single(&pool->ports);
 
-    if (pool->connections != CONNECTIONS_DIRECT) {
+    if (pool->connections != CONNECTIONS_DIRECT || !single) {
         return;
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
-        const struct node *port = node_get(servers->items[i], "port");
+        const struct server *server = &pool->servers[i];
 
-        if (port && pool->port && pool->servers[i].port
-            && pool->servers[i].port != pool->port) {
-            reader_error(r, &port->loc, "a server of a pool with "
-                         "\"connections: direct\" has the pool's port, %d: "
-                         "nobody translates it", pool->port);
+        if (server->port && server->port != single) {
+            reader_error(r, node_locate(server->node, "port"), "a server of a "
+                         "pool with \"connections: direct\" has the pool's "
+                         "port, %d: nobody translates it", single);
         }
     }
 }
@@ -612,11 +479,11 @@ pool_read_partly(const struct node *node, struct diags *diags)
     read_all_params(&r, node, pool);
     match_families(&r, node, pool);
     read_server_checks(&r, pool);
-    check_server_ports(node, pool, diags);
+    server_ports_check(node, pool, diags);
     fill_in(pool);
     checks_check(&r, node, pool);
     check_guard(&r, node, pool);
-    check_direct(&r, node, pool);
+    check_direct(&r, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
     check_weights(&r, node, pool);

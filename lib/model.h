@@ -19,8 +19,8 @@
 
 #include "lib/diag.h"
 #include "lib/document.h"
-#include "lib/weights.h"
 #include "lib/port-set.h"
+#include "lib/weights.h"
 #include "policies/policy.h"
 
 #define MODEL_MAX_NAME 63       /* Bytes in the name of a pool or server. */

@@ -299,6 +299,7 @@ model_check(const struct model *model, const struct node *pools_node,
 
         check_pool(&c, &place);
     }
+    model_check_claims(model, pools_node, diags);
     for (size_t i = 0; i < model->n_pools; i++) {
         struct place place = { model->pools[i], NULL, pools_node->items[i] };
 
@@ -306,7 +307,6 @@ model_check(const struct model *model, const struct node *pools_node,
             check_vip_is_no_server(&c, &place, &place.pool->vips.ip[j]);
         }
     }
-    model_check_claims(model, pools_node, diags);
     strmap_uninit(&c.pool_names);
     strmap_uninit(&c.vips);
     strmap_uninit(&c.server_ips);

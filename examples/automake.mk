@@ -4,6 +4,7 @@ examplesdir = $(docdir)/examples
 dist_examples_DATA = \
 	examples/anchors.yaml \
 	examples/direct.yaml \
+	examples/low-bits.yaml \
 	examples/random.yaml \
 	examples/sets.yaml \
 	examples/stateless.yaml \

@@ -29,6 +29,8 @@ static const char *const datapath_names[] = {
 static const char *const method_names[] = {
     [PICK_BY_DP_HASH] = "dp_hash",
     [PICK_BY_FIELDS] = "hash",
+    [PICK_BY_STEPS] = "hash",
+    [PICK_BY_LOW_BITS] = "low_bits",
     [PICK_OTHERWISE] = NULL,
 };
 
@@ -41,6 +43,9 @@ put_hashed(const struct pick_group *group, struct ds *s)
 
     if (group->method == PICK_BY_DP_HASH) {
         ds_put_cstr(s, "ip_src, ip_dst, ip_proto, tp_src, tp_dst");
+        return;
+    } else if (group->method == PICK_BY_STEPS) {
+        put_hashed(group->high, s);
         return;
     }
     for (size_t i = 0; i < MFF_N_IDS; i++) {
@@ -134,9 +139,16 @@ write_group(FILE *stream, const struct explanation *e)
     const char *datapath = datapath_names[e->facts.datapath];
     struct ds hashed = DS_EMPTY_INITIALIZER;
 
-    write_label(stream, "group");
-    fprintf(stream, "%"PRIu32", %zu slots\n", group->id, group->n_slots);
-    if (group->method != PICK_OTHERWISE) {
+    if (group->id) {
+        write_label(stream, "group");
+        fprintf(stream, "%"PRIu32", %zu slots%s\n", group->id,
+                group->n_slots, group->is_flows ? ", each a flow" : "");
+    } else {
+        write_label(stream, "slots");
+        fprintf(stream, "%zu, each a flow\n", group->n_slots);
+    }
+    if (group->method != PICK_OTHERWISE
+        && group->method != PICK_BY_LOW_BITS) {
         put_hashed(group, &hashed);
         write_label(stream, "hashed");
         fprintf(stream, "%s", ds_cstr(&hashed));
@@ -154,18 +166,24 @@ static void
 write_pick(FILE *stream, const struct explanation *e)
 {
     const struct pick_bucket *bucket = explain_bucket(e);
+    enum pick_method method = e->group->method;
 
-    write_label(stream, "hash");
-    fprintf(stream, "0x%08"PRIx32"\n", e->pick.hash);
+    if (method != PICK_BY_LOW_BITS) {
+        write_label(stream, "hash");
+        fprintf(stream, "0x%08"PRIx32"\n", e->pick.hash);
+    }
     write_label(stream, "slot");
-    if (e->group->method == PICK_BY_DP_HASH) {
+    if (method == PICK_BY_DP_HASH) {
         fprintf(stream, "%zu, the hash modulo %zu\n", e->pick.slot,
                 e->group->n_slots);
+    } else if (method == PICK_BY_LOW_BITS) {
+        fprintf(stream, "%zu, the client's address modulo %zu\n",
+                e->pick.slot, e->group->n_slots);
     } else {
-        fprintf(stream, "%zu, of highest score for that hash\n",
-                e->pick.slot);
+        fprintf(stream, "%zu, of highest score for that hash%s\n",
+                e->pick.slot, method == PICK_BY_STEPS ? ", in two steps" : "");
     }
-    write_label(stream, "bucket");
+    write_label(stream, e->group->is_flows ? "flow" : "bucket");
     fprintf(stream, "%"PRIu32, bucket->id);
     if (bucket->member) {
         fprintf(stream, ", for member %"PRIu16, bucket->member);
@@ -184,7 +202,7 @@ write_server(FILE *stream, const struct explanation *e, size_t i)
         char value[PROPERTY_STRLEN];
 
         p->format(server, value, sizeof value);
-        if (strcmp(value, "none")) {
+        if (strcmp(value, "none") && strcmp(value, "unknown")) {
             fprintf(stream, ", %s %s", p->name, value);
         }
     }
@@ -340,7 +358,8 @@ put_pick(struct json *object, const struct explanation *e)
     struct ds hashed = DS_EMPTY_INITIALIZER;
 
     put_string(object, "datapath", datapath_names[e->facts.datapath]);
-    put_integer(object, "group", e->group, e->group ? e->group->id : 0);
+    put_integer(object, "group", e->group && e->group->id,
+                e->group ? e->group->id : 0);
     put_integer(object, "slots", e->group, e->group ? e->group->n_slots : 0);
     put_string(object, "method",
                e->group ? method_names[e->group->method] : NULL);

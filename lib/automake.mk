@@ -29,6 +29,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-pick.c \
 	lib/compile-pool.h \
 	lib/compile-record.c \
+	lib/compile-slots.c \
 	lib/compile-stateless.c \
 	lib/compile-tracked.c \
 	lib/compile.c \
@@ -97,6 +98,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/override.h \
 	lib/ovs-hash.c \
 	lib/ovs-hash.h \
+	lib/pick-slots.c \
 	lib/pick.c \
 	lib/pick.h \
 	lib/port-set.c \

@@ -50,8 +50,9 @@ hash_source(enum family family, int prefix, struct field_array *fields)
  * of the address; of the fields of both families, the switch leaves out those
  * that a packet does not have.  The low half of the parameter marks the group as
  * lbgen's. */
-static void
-set_selection(const struct pool *pool, struct ofputil_group_props *props)
+void
+compiler_set_selection(const struct pool *pool,
+                       struct ofputil_group_props *props)
 {
     struct distribution dist = {
         .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
@@ -73,6 +74,9 @@ set_selection(const struct pool *pool, struct ofputil_group_props *props)
             hash_source(FAMILY_V6, dist.client_prefix6, &props->fields);
         }
         break;
+
+    case POLICY_BY_LOW_BITS:
+        break;                  /* Has no group. */
     }
     free(dist.shares);
 }
@@ -106,7 +110,7 @@ compile_group(struct compiler *c, const struct assignment *a)
     };
 
     ovs_list_init(&gm.buckets);
-    set_selection(a->pool, &gm.props);
+    compiler_set_selection(a->pool, &gm.props);
     for (size_t i = 0; i < a->pool->n_slots; i++) {
         if (a->slots[i] != SLOT_NONE) {
             struct ofputil_bucket *bucket

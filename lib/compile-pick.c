@@ -15,5 +15,9 @@
 void
 compiler_put_pick(struct compiler *c, const struct assignment *a)
 {
-    act_group(&c->acts, assignment_group_id(a));
+    if (pool_has_slot_flows(a->pool)) {
+        compiler_put_slot(c, a);
+    } else {
+        act_group(&c->acts, assignment_group_id(a));
+    }
 }

@@ -105,6 +105,14 @@ uint32_t assignment_group_id(const struct assignment *);
  * server table, with the server's member id in its register. */
 void compiler_put_pick(struct compiler *, const struct assignment *);
 
+/* That of a pool that has a flow for each slot: see lib/compile-slots.c.  The
+ * flow under way must match a family. */
+void compiler_put_slot(struct compiler *, const struct assignment *);
+
+/* Makes a select group pick its buckets by what the pool's policy says. */
+void compiler_set_selection(const struct pool *pool,
+                            struct ofputil_group_props *props);
+
 /* Emit the flows of one pool. */
 void compile_tracked(struct compiler *, const struct assignment *);
 void compile_stateless(struct compiler *, const struct assignment *);
@@ -127,8 +135,9 @@ void compile_echo6(struct compiler *, const struct pool *,
                    const struct ip *vip);
 void compile_neighbor_common(struct compiler *);
 
-/* Adds the pool's group. */
+/* Adds the pool's group, or its slots as flows and what leads there. */
 void compile_group(struct compiler *, const struct assignment *);
+void compile_slots(struct compiler *, const struct assignment *);
 
 /* Emits the flows that keep records. */
 void compile_record(struct compiler *, const struct assignment *);

@@ -74,7 +74,11 @@ compile_pool(struct compiler *c, const struct assignment *a)
         compile_answers(c, a->pool, &a->pool->vips.ip[i]);
     }
     connections_compilers[a->pool->connections].pool(c, a);
-    compile_group(c, a);
+    if (pool_has_slot_flows(a->pool)) {
+        compile_slots(c, a);
+    } else {
+        compile_group(c, a);
+    }
     compile_record(c, a);
 }
 

@@ -104,7 +104,8 @@ set_answer(struct explanation *e)
 
     e->result = pick_compute(e->group, e->facts.build, &e->packet, &e->pick);
     e->has_pick = (e->result == PICK_FOUND
-                   && e->facts.hash != EXPLAIN_HASH_FOREIGN
+                   && (e->facts.hash != EXPLAIN_HASH_FOREIGN
+                       || e->group->method == PICK_BY_LOW_BITS)
                    && !(is_dp_hash && (e->facts.datapath
                                        == EXPLAIN_DATAPATH_KERNEL)));
     if (e->has_pick) {
@@ -183,10 +184,21 @@ find_resident(struct explanation *e, const struct bridge *bridge)
     }
 }
 
-/* Whether packets that the answer speaks of meet the flow with 'cookie'. */
-static bool
-on_path(const struct explanation *e, uint64_t cookie)
+/* The slot that a flow of the slot table is for. */
+static uint32_t
+flow_slot(const struct of_flow *flow)
 {
+    struct match match;
+
+    minimatch_expand(&flow->match, &match);
+    return match.flow.regs[REG_SLOT - MFF_REG0];
+}
+
+/* Whether packets that the answer speaks of meet 'flow'. */
+static bool
+on_path(const struct explanation *e, const struct of_flow *flow)
+{
+    uint64_t cookie = flow->cookie;
     size_t server;
 
     if (cookie_pool(cookie) != e->assignment->id) {
@@ -197,6 +209,8 @@ on_path(const struct explanation *e, uint64_t cookie)
         return true;
     case COOKIE_NEW:
         return !e->is_resident;
+    case COOKIE_SLOT:
+        return e->has_pick && flow_slot(flow) == e->pick.slot;
     case COOKIE_SERVER:
         server = explain_find_member(e->assignment, cookie_member(cookie));
         return (server != SIZE_MAX
@@ -253,6 +267,7 @@ static void
 check_path(struct explanation *e, const struct bridge *bridge,
            const char *name)
 {
+    static const enum group_kind kinds[] = { GROUP_MAIN, GROUP_SLOTS };
     struct diags *diags = diags_create();
     struct ofstate desired;
     struct model model;
@@ -262,16 +277,18 @@ check_path(struct explanation *e, const struct bridge *bridge,
     if (bridge->has_settings
         && compile(&model, &bridge->assignments, &bridge->ports, name,
                    &desired, diags)) {
-        const struct of_group *group
-            = ofstate_find_group(&desired,
-                                 group_make(GROUP_MAIN, e->assignment->id));
         struct of_flow **flows = ofstate_sorted_flows(&desired);
 
-        if (group) {
-            note_group(e, bridge, group);
+        for (size_t i = 0; i < LB_ARRAY_SIZE(kinds); i++) {
+            const struct of_group *group = ofstate_find_group(
+                &desired, group_make(kinds[i], e->assignment->id));
+
+            if (group) {
+                note_group(e, bridge, group);
+            }
         }
         for (size_t i = 0; flows[i]; i++) {
-            if (on_path(e, flows[i]->cookie)) {
+            if (on_path(e, flows[i])) {
                 note_flow(e, bridge, flows[i]);
             }
         }
@@ -326,6 +343,9 @@ note_method(struct explanation *e)
     } else if (e->result == PICK_NEEDS_PORT) {
         add_note(e, "the group hashes the source port; give CLIENT:PORT to "
                  "learn about one connection");
+    }
+    if (e->group->method == PICK_BY_LOW_BITS) {
+        return;
     }
     if (e->has_pick && e->facts.hash == EXPLAIN_HASH_ASSUMED) {
         add_note(e, "holds if Open vSwitch was built without SSE 4.2, as "
@@ -406,7 +426,9 @@ explain_create(const struct bridge *bridge, const char *name,
     pool_asked_shares(a->pool, e->asked);
     init_packet(e, client, port);
 
-    e->group = group ? pick_group_create(group) : NULL;
+    e->group = (pool_has_slot_flows(a->pool)
+                ? pick_slots_create(&bridge->installed, a)
+                : group ? pick_group_create(group) : NULL);
     if (e->group) {
         count_slots(e);
     }

@@ -46,6 +46,7 @@ enum layout_table {
     TABLE_RECORD,               /* Notes to ourselves; no packet gets here. */
     TABLE_GUARD,                /* Learned: who uses which VIP. */
     TABLE_RETURN,               /* Guarded servers to clients, if known. */
+    TABLE_SLOT = 10,            /* The number of the slot is in a register. */
     TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
@@ -89,6 +90,7 @@ enum cookie_kind {
     COOKIE_SOLICIT = 18,        /* Entry table, who has a VIP of IPv6? */
     COOKIE_ADVERT = 19,         /* Neighbor table, the answer. */
     COOKIE_ECHO6 = 20,          /* Entry table, ping of a VIP of IPv6. */
+    COOKIE_SLOT = 38,           /* Slot table. */
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
@@ -146,7 +148,8 @@ cookie_member(uint64_t cookie)
  * order of their ids, and deleted in the reverse order, are always whole. */
 enum group_kind {
     GROUP_MAIN = 0x6c62,        /* A pool's servers. */
-    GROUP_KIND_LAST = 0x6c68    /* Reserved up to here. */
+    GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
+    GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */
 };
 
 static inline uint32_t
@@ -170,6 +173,9 @@ group_id_is_ours(uint32_t group_id)
             && group_id & UINT16_MAX);
 }
 
+/* Added to the parameter of a GROUP_SLOTS. */
+#define GROUP_SLOTS_PARAM (UINT64_C(1) << 32)
+
 #define GROUP_GENERATION ((uint32_t) GROUP_MAIN << 16)
 
 /* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
@@ -177,6 +183,7 @@ group_id_is_ours(uint32_t group_id)
 #define REG_MEMBER MFF_REG0
 #define REG_POOL MFF_REG1
 #define REG_KNOWN MFF_REG2      /* 1 if the guard table knows the client. */
+#define REG_SLOT MFF_REG5
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
 

@@ -242,9 +242,12 @@ bool
 live_trace_agrees(const struct live_trace *trace,
                    const struct explanation *e)
 {
-    if (e->answer != EXPLAIN_SERVER || trace->has_bucket == e->is_resident
+    bool without_group = (e->is_resident || (e->group && !e->group->id));
+
+    if (e->answer != EXPLAIN_SERVER || trace->has_bucket == without_group
         || e->assignment->members[e->server] != trace->member) {
         return false;
     }
-    return !e->has_pick || explain_bucket(e)->id == trace->bucket;
+    return (!e->has_pick || e->group->is_flows
+            || explain_bucket(e)->id == trace->bucket);
 }

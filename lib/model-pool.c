@@ -242,6 +242,7 @@ read_params(struct reader *r, const struct node *node, struct pool *pool)
 {
     const struct policy *policy = pool->policy;
     const char *known[POLICY_MAX_PARAMS + 1] = { NULL };
+    const char *flaw;
 
     r->key = policy->name;
     if (!value_check_type(r, node, NODE_MAPPING, "a mapping")) {
@@ -261,6 +262,10 @@ read_params(struct reader *r, const struct node *node, struct pool *pool)
         }
     }
     fields_check_known(r, node, known, NULL);
+    flaw = policy->find_flaw ? policy->find_flaw(pool->params) : NULL;
+    if (flaw) {
+        reader_error(r, &node->loc, "%s", flaw);
+    }
 }
 
 /* Reads the mappings that are called as policies are.  Only that of the pool's

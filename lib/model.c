@@ -7,6 +7,7 @@
 
 #include "lib/check.h"
 #include "lib/refreshed.h"
+#include "lib/slots.h"
 
 const struct word protocol_words[] = {
     { "tcp", PROTOCOL_TCP },
@@ -270,13 +271,29 @@ pool_format_param(const struct pool *pool, size_t index,
     return buf;
 }
 
-bool
-pool_goes_by_client(const struct pool *pool)
+enum policy_selection
+pool_selection(const struct pool *pool)
 {
     struct distribution dist;
 
     pool->policy->distribute(NULL, 0, pool->params, &dist);
-    return dist.selection == POLICY_BY_CLIENT;
+    return dist.selection;
+}
+
+bool
+pool_goes_by_client(const struct pool *pool)
+{
+    enum policy_selection selection = pool_selection(pool);
+
+    return (selection == POLICY_BY_CLIENT
+            || selection == POLICY_BY_LOW_BITS);
+}
+
+bool
+pool_has_slot_flows(const struct pool *pool)
+{
+    return (pool->n_slots > SLOTS_DEFAULT
+            || pool_selection(pool) == POLICY_BY_LOW_BITS);
 }
 
 void

@@ -277,6 +277,12 @@ struct port_set server_ports(const struct pool *, const struct server *);
 /* Whether the pool's policy picks a slot by the client's address. */
 bool pool_goes_by_client(const struct pool *);
 
+/* What a slot is picked by. */
+enum policy_selection pool_selection(const struct pool *);
+
+/* Whether slots are flows, as a group has not so many or cannot pick them. */
+bool pool_has_slot_flows(const struct pool *);
+
 /* What the pool's policy makes of its servers.  'dist->shares' must have room
  * for 'pool->n_servers' elements.  The policy sees weights in thousandths if
  * refresh has changed any. */

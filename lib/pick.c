@@ -178,6 +178,8 @@ void
 pick_group_destroy(struct pick_group *group)
 {
     if (group) {
+        pick_group_destroy(group->high);
+        pick_group_destroy(group->low);
         free(group->fields.values);
         free(group->buckets);
         free(group->slots);
@@ -311,6 +313,32 @@ best_slot(const struct pick_group *group, enum ovs_hash_build build,
     return best;
 }
 
+/* The last bits of the address, as many as number the slots. */
+static uint32_t
+low_bits(const struct pick_group *group, const struct ip *ip)
+{
+    const uint8_t *addr = ip->addr.s6_addr;
+
+    return (addr[14] << 8 | addr[15]) & (group->n_slots - 1);
+}
+
+/* Two groups in a row; the hash is that of the second. */
+static enum pick_result
+pick_by_steps(const struct pick_group *group, enum ovs_hash_build build,
+              const struct pick_packet *packet, struct pick *pick)
+{
+    struct pick high;
+    enum pick_result result = pick_compute(group->high, build, packet, &high);
+
+    if (result == PICK_FOUND) {
+        result = pick_compute(group->low, build, packet, pick);
+    }
+    if (result == PICK_FOUND) {
+        pick->slot += high.slot * group->low->n_slots;
+    }
+    return result;
+}
+
 enum pick_result
 pick_compute(const struct pick_group *group, enum ovs_hash_build build,
              const struct pick_packet *packet, struct pick *pick)
@@ -337,6 +365,20 @@ pick_compute(const struct pick_group *group, enum ovs_hash_build build,
         pick->slot = best_slot(group, build, pick->hash);
         break;
     }
+
+    case PICK_BY_STEPS: {
+        enum pick_result result = pick_by_steps(group, build, packet, pick);
+
+        if (result != PICK_FOUND) {
+            return result;
+        }
+        break;
+    }
+
+    case PICK_BY_LOW_BITS:
+        pick->hash = low_bits(group, &packet->tuple.src);
+        pick->slot = pick->hash;
+        break;
 
     case PICK_OTHERWISE:
     default:

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/assign.h"
 #include "lib/ofstate.h"
 #include "lib/ovs-hash.h"
 
@@ -21,6 +22,8 @@
 enum pick_method {
     PICK_BY_DP_HASH,            /* The datapath's hash of the 5-tuple. */
     PICK_BY_FIELDS,             /* A hash of fields that the group names. */
+    PICK_BY_STEPS,              /* Two groups, each for a part of the slot. */
+    PICK_BY_LOW_BITS,           /* The last bits of the client's address. */
     PICK_OTHERWISE              /* Nothing that is modelled here. */
 };
 
@@ -37,9 +40,11 @@ struct pick_bucket {
     bool is_watched;            /* May be dead: watch_port or watch_group. */
 };
 
-/* A select group. */
+/* A select group; or the flows of the slot table that take the place of one,
+ * each of them as a bucket, with the group that leads there, if any. */
 struct pick_group {
-    uint32_t id;
+    uint32_t id;                /* 0 if there is no group. */
+    bool is_flows;
     enum pick_method method;
     uint64_t param;             /* selection_method_param. */
     struct field_array fields;  /* PICK_BY_FIELDS. */
@@ -51,11 +56,20 @@ struct pick_group {
      * each bucket with a weight.  Indexes into 'buckets'. */
     uint16_t *slots;
     size_t n_slots;
+
+    /* PICK_BY_STEPS: the groups, owned, that pick the upper and the lower
+     * bits of the slot. */
+    struct pick_group *high, *low;
 };
 
 /* Returns NULL if the group cannot be decoded. */
 struct pick_group *pick_group_create(const struct of_group *);
 void pick_group_destroy(struct pick_group *);
+
+/* Likewise from what is 'installed' of a pool that has slots as flows.
+ * Returns NULL if a group that leads there is not. */
+struct pick_group *pick_slots_create(const struct ofstate *installed,
+                                     const struct assignment *);
 
 /* The mask of field 'id' among the fields that are hashed, NULL if it is not
  * among them. */

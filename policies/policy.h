@@ -29,7 +29,9 @@ struct policy_server {
 /* What the switch picks a slot by. */
 enum policy_selection {
     POLICY_BY_CONNECTION,       /* Hash of the whole 5-tuple. */
-    POLICY_BY_CLIENT            /* Hash of the client's network address. */
+    POLICY_BY_CLIENT,           /* Hash of the client's network address. */
+    POLICY_BY_LOW_BITS          /* The lowest bits of the client's address, as
+                                 * many as number the slots. */
 };
 
 /* How new connections spread.  'shares' is the caller's, one element for each
@@ -37,8 +39,9 @@ enum policy_selection {
 struct distribution {
     uint32_t *shares;
     enum policy_selection selection;
-    int client_prefix;          /* POLICY_BY_CLIENT: leading bits that count of
-                                 * an IPv4 address, 1 to 32. */
+    int client_prefix;          /* Not POLICY_BY_CONNECTION: leading bits of an
+                                 * IPv4 address that make a client, 1 to
+                                 * 32. */
     int client_prefix6;         /* Likewise of an IPv6 address, 1 to 128. */
 };
 
@@ -66,6 +69,10 @@ struct policy {
      * one value for each element of the policy's own 'params'. */
     void (*distribute)(const struct policy_server *servers, size_t n,
                        const long *params, struct distribution *dist);
+
+    /* What is wrong with 'params', each of which is in its range, for people;
+     * NULL if nothing.  May be NULL. */
+    const char *(*find_flaw)(const long *params);
 };
 
 /* All policies, the default first, NULL at the end. */

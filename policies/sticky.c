@@ -14,7 +14,15 @@
  * IPv6 address.  With 24, a whole /24 sticks to one server, which keeps
  * together clients that change address within their network; with 56 or 64, so
  * does what one customer of a provider usually has of IPv6, where hosts change
- * the rest of their address every day (RFC 8981). */
+ * the rest of their address every day (RFC 8981).
+ *
+ * With "low_bits", the last bits of the address are the slot, without a hash:
+ * eight of them for 256 slots.  However many clients there are, the datapath
+ * then tells apart no more than 256 of them, where it has a flow for each
+ * client otherwise.  The idea of splitting clients by bits of their addresses
+ * is from Wang, Butnariu and Rexford, "OpenFlow-based server load balancing
+ * gone wild" (Hot-ICE 2011).  It takes for granted that those bits are spread
+ * evenly, which the leading ones never are. */
 
 #include "lib/util.h"
 #include "policies/policy.h"
@@ -22,6 +30,7 @@
 enum {
     STICKY_PREFIX,
     STICKY_PREFIX6,
+    STICKY_LOW_BITS,
     STICKY_N_PARAMS
 };
 
@@ -32,6 +41,7 @@ static const struct policy_param sticky_params[STICKY_N_PARAMS] = {
     [STICKY_PREFIX6] = {
         .name = "prefix6", .min = 1, .max = 128, .value = 128, .ip_version = 6
     },
+    [STICKY_LOW_BITS] = { .name = "low_bits", .is_flag = true },
 };
 
 static void
@@ -41,9 +51,20 @@ sticky_distribute(const struct policy_server *servers, size_t n,
     for (size_t i = 0; i < n; i++) {
         dist->shares[i] = servers[i].weight;
     }
-    dist->selection = POLICY_BY_CLIENT;
+    dist->selection = (params[STICKY_LOW_BITS] ? POLICY_BY_LOW_BITS
+                       : POLICY_BY_CLIENT);
     dist->client_prefix = (int) params[STICKY_PREFIX];
     dist->client_prefix6 = (int) params[STICKY_PREFIX6];
+}
+
+static const char *
+sticky_find_flaw(const long *params)
+{
+    return (params[STICKY_LOW_BITS]
+            && (params[STICKY_PREFIX] != sticky_params[STICKY_PREFIX].value
+                || (params[STICKY_PREFIX6]
+                    != sticky_params[STICKY_PREFIX6].value))
+            ? "sticky with low_bits has no prefix" : NULL);
 }
 
 const struct policy sticky_policy = {
@@ -51,4 +72,5 @@ const struct policy sticky_policy = {
     .params = sticky_params,
     .n_params = STICKY_N_PARAMS,
     .distribute = sticky_distribute,
+    .find_flaw = sticky_find_flaw,
 };

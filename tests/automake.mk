@@ -82,6 +82,7 @@ EXTRA_DIST += \
 	tests/test_sandbox.py \
 	tests/test_sets.py \
 	tests/test_shares.py \
+	tests/test_slot_flows.py \
 	tests/test_slots.py \
 	tests/test_states_basic.py \
 	tests/test_systemd.py \

@@ -10,7 +10,7 @@
 #include "tests/lbtest.h"
 
 /* Prints one line for each policy: its name, whether it ignores weights, then
- * its parameters as NAME=MIN..MAX:DEFAULT. */
+ * its parameters as NAME=MIN..MAX:DEFAULT, or NAME=DEFAULT for a flag. */
 int
 lbtest_policies(int argc LB_UNUSED, char *argv[] LB_UNUSED)
 {
@@ -19,8 +19,12 @@ lbtest_policies(int argc LB_UNUSED, char *argv[] LB_UNUSED)
         for (size_t i = 0; i < (*p)->n_params; i++) {
             const struct policy_param *param = &(*p)->params[i];
 
-            printf(" %s=%ld..%ld:%ld", param->name, param->min, param->max,
-                   param->value);
+            if (param->is_flag) {
+                printf(" %s=%s", param->name, param->value ? "true" : "false");
+            } else {
+                printf(" %s=%ld..%ld:%ld", param->name, param->min,
+                       param->max, param->value);
+            }
         }
         putchar('\n');
     }

@@ -243,9 +243,14 @@ def test_policies():
     for name, _, *params in rows:
         assert (TOP / "examples" / f"{name}.yaml").exists()
         for param in params:
-            key, low, high, value = re.fullmatch(r"(.*)=(.*)\.\.(.*):(.*)",
-                                                 param).groups()
+            key, value = param.split("=")
             assert f".It Cm {name} : Bro Cm {key} : " in LBGEN_YAML_5
+            if value in ("true", "false"):
+                assert (f".It Cm {name} : Bro Cm {key} : Cm true | false Brc"
+                        in LBGEN_YAML_5)
+                continue
+            low, high, value = re.fullmatch(r"(.*)\.\.(.*):(.*)",
+                                            value).groups()
             assert f".Cm {key} ,\n{low} to {high}, by default {value}," \
                 in "\n".join(text)
 
@@ -338,7 +343,8 @@ def source_formats():
     """The string literals of the sources, joined as C joins them."""
     literal = r'"(?:[^"\\\n]|\\.)*"'
     for path in itertools.chain(*((TOP / d).glob("*.c")
-                                  for d in ("lib", "lbgen"))):
+                                  for d in ("lib", "lbgen",
+                                                               "policies"))):
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
         text = re.sub(r'"\s*PRI\w+\s*"', "u", text)
         text = re.sub(r'"\s*PRI\w+', 'u"', text)

@@ -69,9 +69,28 @@ def check_wrr(lab, pool):
     assert_shares(traffic, weights(pool), 3000)
 
 
+def check_low_bits(lab, pool):
+    """Addresses that end alike have one server."""
+    sources = lab.client_addresses("c2", 1000)
+    traffic = lab.connect("c2", pool["vip"], pool["port"], 2 * len(sources),
+                          sources=sources)
+    assert not traffic.failures
+    ends = {}
+    for source, servers in traffic.by_source.items():
+        ends.setdefault(source.rsplit(".", 1)[1], set()).update(servers)
+    assert len(ends) == 250
+    assert all(len(servers) == 1 for servers in ends.values())
+    counts = {name: sum(servers == {name} for servers in ends.values())
+              for name in weights(pool)}
+    assert_shares(Counter(counts), weights(pool), 250)
+
+
 def check_sticky(lab, pool):
     """Each client has one server, as has each of its networks; over all
     networks the shares are right."""
+    if pool.get("sticky", {}).get("low_bits"):
+        check_low_bits(lab, pool)
+        return
     prefix = pool.get("sticky", {}).get("prefix", 32)
     assert prefix == 24         # The addresses below are made for that.
     sources = lab.client_addresses("c2", 30000)

@@ -20,7 +20,7 @@ def test_list():
     assert lbtest("policies").split("\n") == [
         "wrr 0",
         "random 1",
-        "sticky 0 prefix=1..32:32 prefix6=1..128:128",
+        "sticky 0 prefix=1..32:32 prefix6=1..128:128 low_bits=false",
     ]
 
 

@@ -392,7 +392,7 @@ def test_everything():
     assert json.loads(out[1]) == {
         "name": "A.b_c-9", "vip": "10.0.0.100",
         "vip_mac": "02:00:00:00:01:00", "protocol": "udp", "port": 65535,
-        "policy": "sticky", "sticky": {"prefix": 24},
+        "policy": "sticky", "sticky": {"prefix": 24, "low_bits": False},
         "connections": "stateless", "slots": 16, "servers": [
             server,
             dict(server, name="2", ip="10.0.0.2", interface="65279",
@@ -407,9 +407,9 @@ def test_everything():
 
 def test_a_policy_keeps_its_default_parameters():
     text = SMALL.replace("servers:", "policy: sticky\n    servers:")
-    assert pools(text)[0]["sticky"] == {"prefix": 32}
+    assert pools(text)[0]["sticky"] == {"prefix": 32, "low_bits": False}
     text = text.replace("sticky\n", "sticky\n    sticky: {}\n")
-    assert pools(text)[0]["sticky"] == {"prefix": 32}
+    assert pools(text)[0]["sticky"] == {"prefix": 32, "low_bits": False}
 
 
 @pytest.mark.parametrize("text", [SMALL, FULL])
@@ -460,7 +460,8 @@ def random_model(rng):
             if rng.random() < .5:
                 result[key] = rng.choice(choices)
         if result.get("policy") == "sticky" and rng.random() < .5:
-            result["sticky"] = {"prefix": rng.randrange(1, 33)}
+            result["sticky"] = {"prefix": rng.randrange(1, 33),
+                                "low_bits": False}
         if result.get("connections") == "stateless":
             if rng.random() < .5:
                 result["guard"] = rng.choice([True, False])
@@ -481,7 +482,8 @@ def with_defaults(pool):
               "protocol": "tcp", "policy": "wrr", "connections": "tracked",
               "slots": 256, **pool}
     if result["policy"] == "sticky":
-        result.setdefault("sticky", {"prefix": 32})
+        result.setdefault("sticky", {"prefix": 32,
+                                     "low_bits": False})
     if result["connections"] == "tracked":
         result.setdefault("on_removal", "cut")
     result["servers"] = [

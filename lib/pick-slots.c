@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/pick.h"
+
+#include <stdlib.h>
+
+#include "lib/layout.h"
+
+/* How the switch picks one of the flows of the slot table: see
+ * lib/compile-slots.c. */
+
+/* The number of slots that the upper and lower groups pick together. */
+static bool
+steps_fit(const struct pick_group *high, const struct pick_group *low,
+          size_t n_slots)
+{
+    return (high && low && high->method == PICK_BY_FIELDS
+            && low->method == PICK_BY_FIELDS
+            && high->n_slots * low->n_slots == n_slots);
+}
+
+static struct pick_group *
+read_group(const struct ofstate *installed, enum group_kind kind,
+           const struct assignment *a)
+{
+    const struct of_group *group
+        = ofstate_find_group(installed, group_make(kind, a->id));
+
+    return group ? pick_group_create(group) : NULL;
+}
+
+/* Decides what a slot of 'g' is picked by.  False if that is not there. */
+static bool
+set_method(struct pick_group *g, const struct ofstate *installed,
+           const struct assignment *a)
+{
+    enum policy_selection selection = pool_selection(a->pool);
+
+    if (selection == POLICY_BY_LOW_BITS) {
+        g->method = PICK_BY_LOW_BITS;
+        return true;
+    }
+    g->low = read_group(installed, GROUP_MAIN, a);
+    if (g->low && selection == POLICY_BY_CONNECTION) {
+        g->id = g->low->id;
+        g->method = g->low->method;
+        g->param = g->low->param;
+    } else if (g->low && selection == POLICY_BY_CLIENT) {
+        g->high = read_group(installed, GROUP_SLOTS, a);
+        g->id = g->high ? g->high->id : 0;
+        g->method = (steps_fit(g->high, g->low, a->pool->n_slots)
+                     ? PICK_BY_STEPS : PICK_OTHERWISE);
+    }
+    return g->id != 0;
+}
+
+/* Makes a bucket for each slot, and looks for its flow. */
+static void
+fill_slots(struct pick_group *g, const struct ofstate *installed,
+           const struct assignment *a)
+{
+    const struct of_flow *flow;
+
+    g->n_slots = g->n_buckets = a->pool->n_slots;
+    g->buckets = lb_xcalloc(g->n_buckets, sizeof *g->buckets);
+    g->slots = lb_xcalloc(g->n_slots, sizeof *g->slots);
+    for (size_t i = 0; i < g->n_slots; i++) {
+        g->slots[i] = i;
+        g->buckets[i].id = i;
+        g->buckets[i].weight = 1;
+    }
+    HMAP_FOR_EACH (flow, node, &installed->flows) {
+        if (cookie_kind(flow->cookie) == COOKIE_SLOT
+            && cookie_pool(flow->cookie) == a->id) {
+            struct match match;
+            uint32_t slot;
+
+            minimatch_expand(&flow->match, &match);
+            slot = match.flow.regs[REG_SLOT - MFF_REG0];
+            if (slot < g->n_slots) {
+                g->buckets[slot].member = cookie_member(flow->cookie);
+            }
+        }
+    }
+}
+
+struct pick_group *
+pick_slots_create(const struct ofstate *installed, const struct assignment *a)
+{
+    struct pick_group *g = lb_xcalloc(1, sizeof *g);
+
+    g->is_flows = true;
+    if (!set_method(g, installed, a)) {
+        pick_group_destroy(g);
+        return NULL;
+    }
+    fill_slots(g, installed, a);
+    return g;
+}

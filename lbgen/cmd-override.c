@@ -11,13 +11,6 @@
 #include "lib/override.h"
 #include "lib/refreshed.h"
 
-/* What "drain --wait" waits for. */
-struct awaited {
-    enum connections connections;
-    uint16_t zone;
-    uint16_t member;
-};
-
 /* One override command: what it does to a server. */
 struct override_request {
     enum server_state state;
@@ -46,37 +39,85 @@ change_server(const struct pool *pool, struct server *server,
     }
 }
 
-/* Finds what "POOL/SERVER" names on the bridge.  Returns the index of the pool
- * in 'bridge->records' and stores that of the server, or returns SIZE_MAX
- * after queueing an error. */
+/* Servers of one pool. */
+struct targets {
+    size_t pool;                /* Index in 'bridge->records'. */
+    bool *chosen;               /* One for each server of the pool. */
+};
+
+/* Finds the pool that "POOL/SERVER" or "POOL/SET" names on the bridge.
+ * Returns its index in 'bridge->records' or SIZE_MAX after queueing an
+ * error. */
 static size_t
-find_server(const struct command_context *context, const char *bridge_name,
-            const struct bridge *bridge, size_t *server)
+find_pool(const struct command_context *context, const char *bridge_name,
+          const struct bridge *bridge)
 {
     const char *what = context->args[0];
-    const char *slash = strchr(what, '/');
-    char *pool_name = lb_xmemdup0(what, slash - what);
+    char *name = lb_xmemdup0(what, strchr(what, '/') - what);
     size_t i;
 
     for (i = 0; i < bridge->n_records; i++) {
-        if (!strcmp(bridge->records[i].pool->name, pool_name)) {
+        if (!strcmp(bridge->records[i].pool->name, name)) {
             break;
         }
     }
     if (i == bridge->n_records) {
         diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
-                   bridge_name, pool_name);
+                   bridge_name, name);
         i = SIZE_MAX;
-    } else {
-        *server = pool_find_server(bridge->records[i].pool, slash + 1);
-        if (*server == SIZE_MAX) {
-            diag_error(context->diags, NULL, "pool \"%s\" has no server "
-                       "\"%s\"", pool_name, slash + 1);
-            i = SIZE_MAX;
-        }
     }
-    free(pool_name);
+    free(name);
     return i;
+}
+
+/* Chooses the server or those of the set called 'name'.  False after queueing
+ * an error. */
+static bool
+choose(const struct pool *pool, const char *name,
+       const struct override_request *request, bool *chosen,
+       struct diags *diags)
+{
+    size_t server = pool_find_server(pool, name);
+    size_t set = pool_find_set(pool, name);
+
+    if (server != SIZE_MAX) {
+        chosen[server] = true;
+    } else if (!set) {
+        diag_error(diags, NULL, "pool \"%s\" has no server \"%s\"",
+                   pool->name, name);
+        return false;
+    } else if (request->is_weight) {
+        diag_error(diags, NULL, "\"%s\" is a set, which has the weight that "
+                   "the file says; servers in it can have another one", name);
+        return false;
+    }
+    for (size_t i = 0; set && i < pool->n_servers; i++) {
+        chosen[i] = pool_set_is_in(pool, pool->servers[i].set, set);
+    }
+    return true;
+}
+
+/* Finds what the command line names.  False after queueing an error, else the
+ * caller frees 'targets->chosen'. */
+static bool
+find_targets(const struct command_context *context, const char *bridge_name,
+             const struct bridge *bridge,
+             const struct override_request *request, struct targets *targets)
+{
+    const struct pool *pool;
+
+    targets->pool = find_pool(context, bridge_name, bridge);
+    if (targets->pool == SIZE_MAX) {
+        return false;
+    }
+    pool = bridge->records[targets->pool].pool;
+    targets->chosen = lb_xcalloc(pool->n_servers, sizeof *targets->chosen);
+    if (choose(pool, strchr(context->args[0], '/') + 1, request,
+               targets->chosen, context->diags)) {
+        return true;
+    }
+    free(targets->chosen);
+    return false;
 }
 
 /* Looks for 'server' of 'model' if the last apply has not found it.  To make
@@ -91,6 +132,49 @@ find_missing(const struct command_context *context, struct session *session,
             || discover(session, bridge, model, server,
                         request->is_weight || request->state != SERVER_READY,
                         context->diags));
+}
+
+/* Changes the chosen servers of 'pool', which is in 'model'. */
+static bool
+change_servers(const struct command_context *context, struct session *session,
+               const struct bridge *bridge, struct model *model,
+               struct pool *pool, const struct targets *targets,
+               const struct override_request *request)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (targets->chosen[i]) {
+            change_server(pool, &pool->servers[i], request);
+        }
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (targets->chosen[i]
+            && !find_missing(context, session, bridge, model,
+                             &pool->servers[i], request)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Notes whose connections "--wait" waits for. */
+static void
+await(struct override_request *request, const struct bridge *bridge,
+      const struct targets *targets)
+{
+    const struct assignment *a = &bridge->records[targets->pool].assignment;
+    struct awaited *awaited = &request->awaited;
+
+    free(awaited->members);
+    *awaited = (struct awaited) {
+        .connections = a->pool->connections,
+        .zone = bridge->settings.zone,
+        .members = lb_xcalloc(a->pool->n_servers, sizeof *awaited->members),
+    };
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (targets->chosen[i]) {
+            awaited->members[awaited->n++] = a->members[i];
+        }
+    }
 }
 
 /* Waits with a connection of its own, so that nobody else has to wait for the
@@ -112,8 +196,7 @@ wait_for_drain(const struct command_context *context,
     if (!session) {
         return STATUS_FAILED;
     }
-    status = drain_wait(context, session, awaited->zone, awaited->member,
-                        context->args[0]);
+    status = drain_wait(context, session, awaited, context->args[0]);
     session_close(session);
     return status;
 }
@@ -126,32 +209,27 @@ override_server(const struct command_context *context,
     struct override_request *request = request_;
     const char *name = session_bridge(session);
     struct record changed;
+    struct targets targets;
     struct model model;
-    size_t pool, server;
     int status = STATUS_FAILED;
 
-    pool = find_server(context, name, bridge, &server);
-    if (pool == SIZE_MAX || !bridge_check_settings(bridge, name,
-                                                   context->diags)) {
+    if (!bridge_check_settings(bridge, name, context->diags)
+        || !find_targets(context, name, bridge, request, &targets)) {
         return STATUS_FAILED;
     }
-    request->awaited = (struct awaited) {
-        .connections = bridge->records[pool].pool->connections,
-        .zone = bridge->settings.zone,
-        .member = bridge->records[pool].assignment.members[server],
-    };
-    if (record_copy(&bridge->records[pool], &changed)) {
-        change_server(changed.pool, &changed.pool->servers[server], request);
+    await(request, bridge, &targets);
+    if (record_copy(&bridge->records[targets.pool], &changed)) {
         bridge_model(bridge, &model, NULL, NULL);
-        model.pools[pool] = changed.pool;
-        if (find_missing(context, session, bridge, &model,
-                         &changed.pool->servers[server], request)) {
+        model.pools[targets.pool] = changed.pool;
+        if (change_servers(context, session, bridge, &model, changed.pool,
+                           &targets, request)) {
             status = run_update(context, session, bridge, &model, "override",
                                 context->dry_run);
         }
         bridge_model_uninit(&model);
         record_uninit(&changed);
     }
+    free(targets.chosen);
     return status;
 }
 
@@ -171,6 +249,7 @@ run_override(const struct command_context *context,
     if (status == STATUS_OK && context->wait && !context->dry_run) {
         status = wait_for_drain(context, &request->awaited);
     }
+    free(request->awaited.members);
     return status;
 }
 

@@ -12,15 +12,29 @@
 /* How often to look, in milliseconds. */
 #define INTERVAL 500
 
+static bool
+is_awaited(const struct awaited *awaited, const struct connection *connection)
+{
+    if (connection_is_over(connection)) {
+        return false;
+    }
+    for (size_t i = 0; i < awaited->n; i++) {
+        if (connection_member(connection) == awaited->members[i]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Counts the connections that are left.  False after queueing an error. */
 static bool
-count_connections(struct session *session, uint16_t zone, uint16_t member,
+count_connections(struct session *session, const struct awaited *awaited,
                   size_t *n, struct diags *diags)
 {
     struct connection_list list;
     char *why;
 
-    if (!connection_list_read(session, zone, &list, &why)) {
+    if (!connection_list_read(session, awaited->zone, &list, &why)) {
         diag_error(diags, NULL, "the server is drained, but its connections "
                    "cannot be counted: %s", why);
         free(why);
@@ -28,8 +42,7 @@ count_connections(struct session *session, uint16_t zone, uint16_t member,
     }
     *n = 0;
     for (size_t i = 0; i < list.n; i++) {
-        *n += (connection_member(&list.connections[i]) == member
-               && !connection_is_over(&list.connections[i]));
+        *n += is_awaited(awaited, &list.connections[i]);
     }
     connection_list_uninit(&list);
     return true;
@@ -54,13 +67,13 @@ sleep_interval(void)
 
 int
 drain_wait(const struct command_context *context, struct session *session,
-           uint16_t zone, uint16_t member, const char *what)
+           const struct awaited *awaited, const char *what)
 {
     time_t deadline = time(NULL) + context->timeout;
     size_t n;
 
     for (;;) {
-        if (!count_connections(session, zone, member, &n, context->diags)) {
+        if (!count_connections(session, awaited, &n, context->diags)) {
             return STATUS_FAILED;
         }
         show_progress(what, n);

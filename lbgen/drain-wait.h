@@ -8,14 +8,23 @@
 #include <stdint.h>
 
 #include "lbgen/command.h"
+#include "lib/model.h"
 #include "lib/session.h"
 
-/* Waits until no tracked connection in 'zone' carries the id 'member' any
- * more, or the time-out of the command line has passed (no time-out: for
- * ever).  'what' names the server.  Says on a terminal how many are left.
- * Returns the exit status. */
+/* Whose connections to wait for. */
+struct awaited {
+    enum connections connections;
+    uint16_t zone;
+    uint16_t *members;          /* Member ids of the servers.  Owned. */
+    size_t n;
+};
+
+/* Waits until no tracked connection belongs to any of them any more, or the
+ * time-out of the command line has passed (no time-out: for ever).  'what'
+ * names them.  Says on a terminal how many are left.  Returns the exit
+ * status. */
 int drain_wait(const struct command_context *context,
-               struct session *session, uint16_t zone, uint16_t member,
+               struct session *session, const struct awaited *,
                const char *what);
 
 #endif /* lbgen/drain-wait.h */

@@ -167,16 +167,6 @@ close_set(struct list_writer *w)
     w->any = true;
 }
 
-/* Whether 'set' is the set numbered 'outer' or is in it. */
-static bool
-set_is_in(const struct pool *pool, size_t set, size_t outer)
-{
-    while (set > outer) {
-        set = pool->sets[set - 1].parent;
-    }
-    return set == outer;
-}
-
 static void
 write_servers(const struct pool *pool, FILE *stream)
 {
@@ -185,7 +175,7 @@ write_servers(const struct pool *pool, FILE *stream)
     for (size_t i = 0; i < pool->n_servers; i++) {
         const struct server *server = &pool->servers[i];
 
-        while (!set_is_in(pool, server->set, w.set)) {
+        while (!pool_set_is_in(pool, server->set, w.set)) {
             close_set(&w);
         }
         open_sets(&w, server->set);

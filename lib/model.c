@@ -179,6 +179,26 @@ pool_find_server(const struct pool *pool, const char *name)
     return SIZE_MAX;
 }
 
+size_t
+pool_find_set(const struct pool *pool, const char *name)
+{
+    for (size_t i = 0; i < pool->n_sets; i++) {
+        if (!strcmp(pool->sets[i].name, name)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+bool
+pool_set_is_in(const struct pool *pool, size_t set, size_t outer)
+{
+    while (set > outer) {
+        set = pool->sets[set - 1].parent;
+    }
+    return set == outer;
+}
+
 enum server_state
 server_effective_state(const struct server *server)
 {

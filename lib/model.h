@@ -246,6 +246,11 @@ bool settings_read(const struct node *node, struct settings *, struct diags *);
 struct pool *model_find_pool(const struct model *, const char *name);
 size_t pool_find_server(const struct pool *, const char *name);
 
+/* The number of the set called 'name' or 0; whether 'set' is 'outer' or is in
+ * it. */
+size_t pool_find_set(const struct pool *, const char *name);
+bool pool_set_is_in(const struct pool *, size_t set, size_t outer);
+
 /* State and weight that count now: those of the file unless an operator said
  * otherwise, or refresh (lib/refreshed.h) of the weight; the weight 0 unless
  * the state is ready and the server not found dead.  In thousandths of the

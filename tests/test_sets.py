@@ -146,3 +146,35 @@ def test_traffic(make_lab, tmp_path):
     lab.lbgen("apply", path)
     traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
     assert_shares(traffic, [1, 1, 1, 0, 0], n=1500)
+
+
+@pytest.mark.switch
+def test_operator(make_lab):
+    """A whole set at once, and what of a set there is not."""
+    lab = make_lab(servers=5, clients=1)
+    for server in lab.servers:
+        lab.serve(server, 8080)
+    lab.lbgen("apply", lab.write(SETS % ("", 40)))
+    hold = lab.hold("c1", "10.0.0.100", 80, 100)
+    lab.lbgen("drain", "-b", "br0", "web/east")
+    traffic = lab.connect("c1", "10.0.0.100", 80, 600)
+    assert_shares(traffic, [0, 0, 0, 3, 1], n=600)
+    assert hold.ping().alive == 100
+    result = lab.lbgen("drain", "-b", "br0", "--timeout=1", "--wait", "web/east",
+                       check=1)
+    left = sum(hold.opened[name] for name in ("s1", "s2", "s3"))
+    assert f"web/east still has {left} connections" in result.stderr
+    hold.close()
+    lab.lbgen("ready", "-b", "br0", "web/annexe")
+    traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
+    assert_shares(traffic, [0, 0, 60, 30, 10], n=1500)
+    lab.lbgen("ready", "-b", "br0", "web/east")
+    traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
+    assert_shares(traffic, [20, 20, 20, 30, 10], n=1500)
+
+    for args, message in (
+            (("weight", "web/east", "5"), '"east" is a set, which has the '
+             "weight that the file says; servers in it can have another one"),
+            (("drain", "web/north"), 'pool "web" has no server "north"')):
+        result = lab.lbgen(*args, "-b", "br0", check=1)
+        assert message in result.stderr

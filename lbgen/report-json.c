@@ -317,6 +317,10 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
                                          a->pool->n_slots);
 
     put_string(object, "name", a->pool->servers[i].name);
+    if (a->pool->servers[i].set) {
+        put_string(object, "set",
+                   a->pool->sets[a->pool->servers[i].set - 1].name);
+    }
     json_object_put(object, "override",
                     override_to_json(&a->pool->servers[i]));
     json_object_put(object, "health",

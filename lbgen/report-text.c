@@ -387,6 +387,30 @@ write_status_server(FILE *stream, const struct server *server, double asked,
             t->packets, t->bytes, t->reply_packets, t->reply_bytes);
 }
 
+/* One line for each set: what its servers ask for and get together. */
+static void
+write_status_sets(FILE *stream, const struct assignment *a,
+                  const double *asked)
+{
+    const struct pool *pool = a->pool;
+
+    for (size_t set = 1; set <= pool->n_sets; set++) {
+        size_t n_slots = 0;
+        double sum = 0;
+
+        for (size_t i = 0; i < pool->n_servers; i++) {
+            if (pool_set_is_in(pool, pool->servers[i].set, set)) {
+                sum += asked[i];
+                n_slots += assignment_n_slots(a, i);
+            }
+        }
+        fprintf(stream, "  set %s, weight %"PRIu16": asked %.2f%%, share "
+                "%.2f%%, %zu slots\n", pool->sets[set - 1].name,
+                pool->sets[set - 1].weight, 100 * sum,
+                percent(n_slots, pool->n_slots), n_slots);
+    }
+}
+
 /* One line for each server that an operator overrides. */
 static void
 write_status_overrides(FILE *stream, const struct pool *pool)
@@ -453,6 +477,7 @@ write_status_pool(FILE *stream, const struct assignment *a,
                             assignment_n_slots(a, i), pool->n_slots,
                             &traffic[i]);
     }
+    write_status_sets(stream, a, asked);
     write_status_overrides(stream, pool);
     write_status_health(stream, pool);
     for (size_t i = 0; i < a->n_leaving; i++) {

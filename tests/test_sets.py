@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sets of servers: shares on every level, in the file, and with traffic."""
 
+import json
 import random
 from collections import Counter
 from fractions import Fraction
@@ -134,6 +135,16 @@ def test_traffic(make_lab, tmp_path):
     assert lab.lbgen("diff", path).stdout == ""
     traffic = lab.connect("c1", "10.0.0.100", 80, 3000)
     assert_shares(traffic, [20, 20, 20, 30, 10], n=3000)
+
+    status = lab.lbgen("status", "-b", "br0").stdout
+    assert ("set east, weight 60: asked 60.00%, share 60.16%, 154 slots\n"
+            "  set annexe, weight 1: asked 20.00%, share 20.31%, 52 slots\n"
+            "  set west, weight 40: asked 40.00%, share 39.84%, 102 slots\n"
+            ) in status, status
+    servers = json.loads(lab.lbgen("status", "-b", "br0", "--json").stdout
+                         )["pools"][0]["servers"]
+    assert [server["set"] for server in servers] == [
+        "east", "east", "annexe", "west", "west"]
 
     path.write_text(SETS % (", state: drain", 40))
     result = lab.lbgen("apply", path)

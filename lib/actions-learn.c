@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <net/ethernet.h>
+#include <netinet/icmp6.h>
 #include <string.h>
 
 #include <openvswitch/ofp-actions.h>
@@ -112,9 +113,23 @@ act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
     learn_finish(acts);
 }
 
+/* Appends what an advertisement says, and what tells that it is one. */
+static void
+learn_advert(struct ofpbuf *acts)
+{
+    learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IPV6, MFF_ETH_TYPE, 16);
+    learn_value(acts, NX_LEARN_DST_MATCH, IPPROTO_ICMPV6, MFF_IP_PROTO, 8);
+    learn_value(acts, NX_LEARN_DST_MATCH, ND_NEIGHBOR_ADVERT,
+                MFF_ICMPV6_TYPE, 8);
+    learn_value(acts, NX_LEARN_DST_MATCH, 0, MFF_ICMPV6_CODE, 8);
+    learn_match(acts, MFF_ND_TARGET, MFF_ND_TARGET, 128);
+    learn_match(acts, MFF_ND_TLL, MFF_ND_TLL, 48);
+    learn_match(acts, MFF_ETH_DST, MFF_ETH_DST, 48);
+}
+
 void
 act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                 uint16_t hard_timeout, uint32_t limit)
+                 enum family family, uint16_t hard_timeout, uint32_t limit)
 {
     struct ofpact_learn *learn = learn_begin(acts, table, cookie);
 
@@ -124,10 +139,14 @@ act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
     learn->flags = 0;
     learn->hard_timeout = hard_timeout;
     learn->limit = limit;
-    learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_ARP, MFF_ETH_TYPE, 16);
-    learn_match(acts, MFF_ARP_SPA, MFF_ARP_SPA, 32);
-    learn_match(acts, MFF_ARP_SHA, MFF_ARP_SHA, 48);
-    learn_match(acts, MFF_ARP_THA, MFF_ARP_THA, 48);
+    if (family == FAMILY_V4) {
+        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_ARP, MFF_ETH_TYPE, 16);
+        learn_match(acts, MFF_ARP_SPA, MFF_ARP_SPA, 32);
+        learn_match(acts, MFF_ARP_SHA, MFF_ARP_SHA, 48);
+        learn_match(acts, MFF_ARP_THA, MFF_ARP_THA, 48);
+    } else {
+        learn_advert(acts);
+    }
     learn_match(acts, MFF_IN_PORT, MFF_IN_PORT, 16);
     learn_finish(acts);
 }

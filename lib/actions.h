@@ -65,11 +65,12 @@ void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                       uint16_t idle_timeout);
 
 /* learn(): in 'table', for 'hard_timeout' seconds, note who has sent this ARP
- * packet, to which MAC, and the port it came in by, as a match without
- * actions.  At most 'limit' flows, which do not go when the flow with this
- * action does. */
+ * packet or, for IPv6, neighbour advertisement, to which MAC, and the port it
+ * came in by, as a match without actions.  At most 'limit' flows, which do not
+ * go when the flow with this action does. */
 void act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                      uint16_t hard_timeout, uint32_t limit);
+                      enum family family, uint16_t hard_timeout,
+                      uint32_t limit);
 
 /* learn(): in 'table', 1 into 'known' for packets to the source of this one,
  * which is of 'family', if 'key' holds 'value'. */

@@ -27,6 +27,16 @@ ip_v4(const struct ip *ip)
     return ntohl(be);
 }
 
+struct ip
+ip_from_v4(uint32_t v4)
+{
+    struct ip ip = { .addr.s6_addr = { [10] = 0xff, [11] = 0xff } };
+    uint32_t be = htonl(v4);
+
+    memcpy(&ip.addr.s6_addr[12], &be, sizeof be);
+    return ip;
+}
+
 bool
 ip_equal(const struct ip *a, const struct ip *b)
 {
@@ -128,14 +138,10 @@ mac_format(const struct mac *mac, char buf[MAC_STRLEN])
 bool
 ip_from_string(const char *s, struct ip *ip)
 {
-    static const uint8_t mapped[12] = {
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff
-    };
     struct in_addr v4;
 
     if (inet_pton(AF_INET, s, &v4) == 1) {
-        memcpy(ip->addr.s6_addr, mapped, sizeof mapped);
-        memcpy(&ip->addr.s6_addr[12], &v4, sizeof v4);
+        *ip = ip_from_v4(ntohl(v4.s_addr));
         return true;
     }
 

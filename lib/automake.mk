@@ -45,6 +45,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/diag.h \
 	lib/diff.c \
 	lib/diff.h \
+	lib/discover-frame.c \
+	lib/discover-frame.h \
 	lib/discover-probe.c \
 	lib/discover-probe.h \
 	lib/discover.c \

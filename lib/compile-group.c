@@ -48,8 +48,8 @@ hash_source(enum family family, int prefix, struct field_array *fields)
 /* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a
  * selection method OVS would leave out the ports of UDP.)  By client: "hash"
  * of the address; of the fields of both families, the switch leaves out those
- * that a packet does not have.  The low half of the parameter marks the group as
- * lbgen's. */
+ * that a packet does not have.  The low half of the parameter marks the group
+ * as lbgen's. */
 void
 compiler_set_selection(const struct pool *pool,
                        struct ofputil_group_props *props)

@@ -127,8 +127,8 @@ void compile_stateless_common(struct compiler *);
 void compile_arp(struct compiler *, const struct pool *,
                  const struct ip *vip);
 
-/* Emit the flows that answer neighbour solicitations for, and pings of, 'vip' of
- * 'pool', which is IPv6; and what all such VIPs share. */
+/* Emit the flows that answer neighbour solicitations for, and pings of, 'vip'
+ * of 'pool', which is IPv6; and what all such VIPs share. */
 void compile_neighbor(struct compiler *, const struct pool *,
                       const struct ip *vip);
 void compile_echo6(struct compiler *, const struct pool *,

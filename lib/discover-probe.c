@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <net/if_arp.h>
-#include <netinet/if_ether.h>
+#include <netinet/icmp6.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -20,14 +20,12 @@
 #include <openvswitch/ofp-packet.h>
 
 #include "lib/actions.h"
+#include "lib/discover-frame.h"
 #include "lib/layout.h"
 
 /* Answers to a probe get out of any pipeline here. */
 #define PROBE_TABLE 0
 #define PROBE_PRIORITY UINT16_MAX
-
-/* The shortest frame that Ethernet allows, without its checksum. */
-#define FRAME_SIZE 60
 
 /* Answers that are noted for each question.  More than one is a mistake that
  * is reported; no host shall be able to fill the switch with flows. */
@@ -43,47 +41,19 @@ probe_cookie(const struct probe *probe)
     return cookie_make(COOKIE_PROBE, probe->nonce >> 16, probe->nonce);
 }
 
-/* Fills in the Ethernet frame of an ARP request from 'mac' for 'ip'. */
-static void
-build_request(uint8_t frame[FRAME_SIZE], const struct mac *mac,
-              const struct ip *ip)
-{
-    uint32_t target = htonl(ip_v4(ip));
-    struct ether_header eth = { .ether_type = htons(ETHERTYPE_ARP) };
-    struct ether_arp arp = {
-        .ea_hdr = {
-            .ar_hrd = htons(ARPHRD_ETHER),
-            .ar_pro = htons(ETHERTYPE_IP),
-            .ar_hln = ETH_ALEN,
-            .ar_pln = sizeof target,
-            .ar_op = htons(ARPOP_REQUEST),
-        },
-    };
-
-    memset(eth.ether_dhost, 0xff, sizeof eth.ether_dhost);
-    memcpy(eth.ether_shost, mac->ea, sizeof eth.ether_shost);
-    memcpy(arp.arp_sha, mac->ea, sizeof arp.arp_sha);
-    memcpy(arp.arp_tpa, &target, sizeof arp.arp_tpa);
-
-    memset(frame, 0, FRAME_SIZE);
-    memcpy(frame, &eth, sizeof eth);
-    memcpy(frame + sizeof eth, &arp, sizeof arp);
-}
-
 /* The message that asks 'question'. */
 static struct ofpbuf *
 question_message(const struct probe *probe, const struct question *question)
 {
-    uint8_t frame[FRAME_SIZE];
+    uint8_t frame[DISCOVER_FRAME_SIZE];
     struct ofputil_packet_out po = {
         .packet = frame,
-        .packet_len = sizeof frame,
+        .packet_len = discover_frame(frame, &probe->mac, &question->ip),
         .buffer_id = UINT32_MAX,
     };
     struct ofpbuf *message;
     struct ofpbuf acts;
 
-    build_request(frame, &probe->mac, &question->ip);
     ofpbuf_init(&acts, 64);
     act_output(&acts, (question->port != PROBE_ALL_PORTS ? question->port
                        : (OVS_FORCE uint16_t) OFPP_FLOOD));
@@ -96,9 +66,33 @@ question_message(const struct probe *probe, const struct question *question)
     return message;
 }
 
-/* The message that adds the flow for answers, at most 'limit' of them. */
+/* Match the answers of a family to 'probe'. */
+static void
+match_answers(const struct probe *probe, enum family family,
+              struct match *match)
+{
+    struct eth_addr mac;
+
+    memcpy(mac.ea, probe->mac.ea, sizeof mac.ea);
+    match_init_catchall(match);
+    if (family == FAMILY_V4) {
+        match_set_dl_type(match, htons(ETHERTYPE_ARP));
+        match_set_nw_proto(match, ARPOP_REPLY);
+        match_set_arp_tha(match, mac);
+    } else {
+        match_set_dl_dst(match, mac);
+        match_set_dl_type(match, htons(ETHERTYPE_IPV6));
+        match_set_nw_proto(match, IPPROTO_ICMPV6);
+        match_set_nw_ttl(match, 255);
+        match_set_icmp_type(match, ND_NEIGHBOR_ADVERT);
+        match_set_icmp_code(match, 0);
+    }
+}
+
+/* The message that adds the flow for answers of a family, at most 'limit' of
+ * them. */
 static struct ofpbuf *
-catch_message(const struct probe *probe, uint32_t limit)
+catch_message(const struct probe *probe, enum family family, uint32_t limit)
 {
     struct ofputil_flow_mod fm = {
         .priority = PROBE_PRIORITY,
@@ -110,19 +104,14 @@ catch_message(const struct probe *probe, uint32_t limit)
         .out_port = OFPP_ANY,
         .out_group = OFPG_ANY,
     };
-    struct eth_addr mac;
     struct ofpbuf *message;
     struct ofpbuf acts;
     struct match match;
 
-    memcpy(mac.ea, probe->mac.ea, sizeof mac.ea);
-    match_init_catchall(&match);
-    match_set_dl_type(&match, htons(ETHERTYPE_ARP));
-    match_set_nw_proto(&match, ARPOP_REPLY);
-    match_set_arp_tha(&match, mac);
+    match_answers(probe, family, &match);
     ofpbuf_init(&acts, 256);
-    act_learn_answer(&acts, probe->table, probe_cookie(probe), PROBE_LIFETIME,
-                     limit);
+    act_learn_answer(&acts, probe->table, probe_cookie(probe), family,
+                     PROBE_LIFETIME, limit);
     minimatch_init(&fm.match, &match);
     fm.ofpacts = acts.data;
     fm.ofpacts_len = acts.size;
@@ -132,7 +121,8 @@ catch_message(const struct probe *probe, uint32_t limit)
     return message;
 }
 
-/* The message that deletes that flow and all answers: they share a cookie. */
+/* The message that deletes those flows and all answers: they share a
+ * cookie. */
 static struct ofpbuf *
 delete_message(const struct probe *probe)
 {
@@ -178,18 +168,19 @@ send_messages(struct probe *probe, struct ofpbuf **messages, size_t n,
     return !probe->broken;
 }
 
-/* Sends 'first', unless it is NULL, and the questions that are not
- * answered. */
+/* Sends the 'n_first' messages 'first', which it takes over, and the questions
+ * that are not answered. */
 static bool
-send_questions(struct probe *probe, struct ofpbuf *first,
+send_questions(struct probe *probe, struct ofpbuf **first, size_t n_first,
                const struct question *questions, size_t n,
                struct diags *diags)
 {
     struct ofpbuf *messages[BATCH];
     size_t n_messages = 0;
 
-    if (first) {
-        messages[n_messages++] = first;
+    while (n_messages < n_first) {
+        messages[n_messages] = first[n_messages];
+        n_messages++;
     }
     for (size_t i = 0; i < n; i++) {
         if (!questions[i].answered) {
@@ -209,6 +200,9 @@ bool
 probe_start(struct probe *probe, struct session *session, uint8_t table_base,
             const struct question *questions, size_t n, struct diags *diags)
 {
+    struct ofpbuf *catch[N_FAMILIES];
+    size_t counts[N_FAMILIES] = { 0 };
+    size_t n_catch = 0;
     uint32_t nonce;
 
     memset(probe, 0, sizeof *probe);
@@ -227,16 +221,38 @@ probe_start(struct probe *probe, struct session *session, uint8_t table_base,
         .ea = { 0x06, 0x6c, nonce >> 24, nonce >> 16 & 0xff, nonce >> 8 & 0xff,
                 nonce & 0xff },
     };
-    return send_questions(probe,
-                          catch_message(probe, n * ANSWERS_PER_QUESTION),
-                          questions, n, diags);
+    for (size_t i = 0; i < n; i++) {
+        counts[ip_family(&questions[i].ip)]++;
+    }
+    for (int family = 0; family < N_FAMILIES; family++) {
+        if (counts[family]) {
+            catch[n_catch++] = catch_message(
+                probe, family, counts[family] * ANSWERS_PER_QUESTION);
+        }
+    }
+    return send_questions(probe, catch, n_catch, questions, n, diags);
 }
 
 bool
 probe_repeat(struct probe *probe, const struct question *questions, size_t n,
              struct diags *diags)
 {
-    return send_questions(probe, NULL, questions, n, diags);
+    return send_questions(probe, NULL, 0, questions, n, diags);
+}
+
+/* Whose answer 'flow' has noted, and what MAC it has; see
+ * act_learn_answer(). */
+static void
+read_answer(const struct flow *flow, struct answer *answer)
+{
+    if (flow->dl_type == htons(ETHERTYPE_ARP)) {
+        answer->ip = ip_from_v4(ntohl(flow->nw_src));
+        memcpy(answer->mac.ea, flow->arp_sha.ea, sizeof answer->mac.ea);
+    } else {
+        answer->ip.addr = flow->nd_target;
+        memcpy(answer->mac.ea, flow->arp_tha.ea, sizeof answer->mac.ea);
+    }
+    answer->port = (OVS_FORCE uint16_t) flow->in_port.ofp_port;
 }
 
 /* Keeps what the switch has learned, unless it makes no sense. */
@@ -244,18 +260,13 @@ static void
 keep_answer(struct probe *probe, const struct flow *flow)
 {
     static const struct mac zero;
-    struct in_addr v4 = { .s_addr = (OVS_FORCE in_addr_t) flow->nw_src };
-    char text[INET_ADDRSTRLEN];
     struct answer *answer;
 
     probe->answers = lb_grow(probe->answers, probe->n_answers,
                              &probe->allocated, sizeof *probe->answers);
     answer = &probe->answers[probe->n_answers];
-    answer->port = (OVS_FORCE uint16_t) flow->in_port.ofp_port;
-    memcpy(answer->mac.ea, flow->arp_sha.ea, sizeof answer->mac.ea);
-    if (!(answer->mac.ea[0] & 1) && !mac_equal(&answer->mac, &zero)
-        && inet_ntop(AF_INET, &v4, text, sizeof text)
-        && ip_from_string(text, &answer->ip)) {
+    read_answer(flow, answer);
+    if (!(answer->mac.ea[0] & 1) && !mac_equal(&answer->mac, &zero)) {
         probe->n_answers++;
     }
 }

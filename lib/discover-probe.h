@@ -2,25 +2,23 @@
 #ifndef LB_DISCOVER_PROBE_H
 #define LB_DISCOVER_PROBE_H 1
 
-/* Asking hosts by ARP through the switch
- * ======================================
+/* Asking hosts for their MAC through the switch
+ * =============================================
  *
- * Questions are ARP requests that the switch sends by packet-out.  For the
- * answers there is one flow with a learn() action, which notes the address,
- * MAC and port of whoever answers in flows of a table of lbgen's own; these
- * are read like any others.  So no controller is needed, and nothing has to be
- * there for an answer at the moment that it comes.
+ * Questions are ARP requests and neighbour solicitations that the switch sends
+ * by packet-out (lib/discover-frame.h).  For the answers there is a flow with
+ * a learn() action, one for each family, which notes the address, MAC and port
+ * of whoever answers in flows of a table of lbgen's own; these are read like
+ * any others.  So no controller is needed, and nothing has to be there for an
+ * answer at the moment that it comes.
  *
- * The requests are probes of RFC 5227: with sender address 0.0.0.0 they change
- * nobody's ARP cache, so that looking at a bridge does not take a VIP from
- * whoever has it now, and routers that answer for others (proxy ARP) keep
- * quiet.  They come from a MAC that is made up anew for each probe.  Only
- * answers to that MAC are taken, so two lbgen do not meet, late answers to an
- * earlier probe are not taken for new, and no switch on the way sees a known
- * MAC move.
+ * The questions take no VIP from whoever has it now.  They come from a MAC
+ * that is made up anew for each probe.  Only answers to that MAC are taken, so
+ * two lbgen do not meet, late answers to an earlier probe are not taken for
+ * new, and no switch on the way sees a known MAC move.
  *
  * Everything goes with probe_stop().  If lbgen does not live to call that, the
- * one flow goes by itself after PROBE_LIFETIME seconds, and each answer as
+ * flow goes by itself after PROBE_LIFETIME seconds, and each answer as
  * long after it came.  (So does, now and then, one that came twice: with the
  * second one, the datapath may note it again after probe_stop().) */
 
@@ -39,7 +37,7 @@
 
 /* Who has 'ip'? */
 struct question {
-    struct ip ip;               /* IPv4. */
+    struct ip ip;
     uint16_t port;              /* Where to ask, or PROBE_ALL_PORTS. */
     bool answered;              /* Not asked again; the caller's business. */
 };

@@ -24,10 +24,19 @@ static const int ask_again[] = { 100, 250, 600 };
  * answer. */
 #define GRACE 20
 
-/* A server to be found.  Pools may share it: then it is asked for once. */
+/* A server to be found. */
 struct wanted {
     struct server *server;
-    size_t question;            /* Index in 'questions' below. */
+    size_t questions[N_FAMILIES];   /* Indexes in 'questions' below, one for
+                                     * each of the server's addresses. */
+};
+
+/* An address of a server to be found.  Pools may share it: then it is asked
+ * for once. */
+struct sought {
+    const struct ip *ip;
+    const struct server *server;
+    size_t *question;           /* In "struct wanted". */
 };
 
 /* One run. */
@@ -38,7 +47,7 @@ struct discovery {
     bool allow_missing;
     struct diags *diags;
 
-    struct wanted *wanted;      /* By address, then in file order. */
+    struct wanted *wanted;      /* In file order. */
     size_t n_wanted;
     size_t allocated_wanted;
     struct question *questions; /* By address. */
@@ -55,26 +64,62 @@ collect_wanted(struct discovery *d, struct model *model,
         for (size_t j = 0; j < pool->n_servers; j++) {
             struct server *server = &pool->servers[j];
 
-            if ((only ? server == only : server_leaves_out(server))
-                && ips_find(&server->ips, FAMILY_V4)) {
+            if (only ? server == only : server_leaves_out(server)) {
                 d->wanted = lb_grow(d->wanted, d->n_wanted,
                                     &d->allocated_wanted, sizeof *d->wanted);
-                d->wanted[d->n_wanted].question = d->n_wanted;
                 d->wanted[d->n_wanted++].server = server;
             }
         }
     }
 }
 
-/* 'question' is the place in the file here. */
+/* By address, then in file order. */
 static int
-compare_wanted(const void *a_, const void *b_)
+compare_sought(const void *a_, const void *b_)
 {
-    const struct wanted *a = a_;
-    const struct wanted *b = b_;
-    int cmp = memcmp(&a->server->ips.ip[0], &b->server->ips.ip[0], sizeof a->server->ips.ip[0]);
+    const struct sought *a = a_;
+    const struct sought *b = b_;
+    int cmp = memcmp(a->ip, b->ip, sizeof *a->ip);
 
     return cmp ? cmp : a->question < b->question ? -1 : 1;
+}
+
+/* Lists the addresses of all servers to be found, sorted.  The caller frees
+ * the list. */
+static struct sought *
+list_sought(struct discovery *d, size_t *n)
+{
+    struct sought *list = lb_xcalloc(d->n_wanted * N_FAMILIES, sizeof *list);
+
+    *n = 0;
+    for (size_t i = 0; i < d->n_wanted; i++) {
+        struct wanted *wanted = &d->wanted[i];
+
+        for (size_t j = 0; j < wanted->server->ips.n; j++) {
+            list[(*n)++] = (struct sought) {
+                .ip = &wanted->server->ips.ip[j],
+                .server = wanted->server,
+                .question = &wanted->questions[j],
+            };
+        }
+    }
+    qsort(list, *n, sizeof *list, compare_sought);
+    return list;
+}
+
+/* The port to ask for 'server' at, as the file gives it.  False after queueing
+ * an error. */
+static bool
+find_port(const struct discovery *d, const struct server *server,
+          uint16_t *port)
+{
+    *port = ports_find(&d->bridge->ports, server->interface);
+    if (*port == PORT_NONE) {
+        diag_error(d->diags, &server->loc, "server \"%s\": bridge \"%s\" has "
+                   "no port %s", server->name, d->bridge_name,
+                   server->interface);
+    }
+    return *port != PORT_NONE;
 }
 
 /* Makes one question for each address.  A server is asked at the interface
@@ -82,30 +127,24 @@ compare_wanted(const void *a_, const void *b_)
 static bool
 make_questions(struct discovery *d)
 {
+    size_t n;
+    struct sought *list = list_sought(d, &n);
     struct question *q = NULL;
     bool ok = true;
 
-    d->questions = lb_xcalloc(d->n_wanted, sizeof *d->questions);
-    qsort(d->wanted, d->n_wanted, sizeof *d->wanted, compare_wanted);
-    for (size_t i = 0; i < d->n_wanted; i++) {
-        const struct server *server = d->wanted[i].server;
-
-        if (!q || !ip_equal(&q->ip, &server->ips.ip[0])) {
+    d->questions = lb_xcalloc(n, sizeof *d->questions);
+    for (size_t i = 0; i < n; i++) {
+        if (!q || !ip_equal(&q->ip, list[i].ip)) {
             q = &d->questions[d->n_questions++];
-            q->ip = server->ips.ip[0];
+            q->ip = *list[i].ip;
             q->port = PROBE_ALL_PORTS;
         }
-        if (server->interface) {
-            q->port = ports_find(&d->bridge->ports, server->interface);
-            if (q->port == PORT_NONE) {
-                diag_error(d->diags, &server->loc, "server \"%s\": bridge "
-                           "\"%s\" has no port %s", server->name,
-                           d->bridge_name, server->interface);
-                ok = false;
-            }
+        if (list[i].server->interface) {
+            ok = find_port(d, list[i].server, &q->port) && ok;
         }
-        d->wanted[i].question = q - d->questions;
+        *list[i].question = q - d->questions;
     }
+    free(list);
     return ok;
 }
 
@@ -242,7 +281,7 @@ report_contradiction(const struct discovery *d, const struct server *server,
                server->has_mac ? "mac" : "interface",
                (server->has_mac ? mac_format(&server->mac, mac)
                 : server->interface),
-               ip_format(&server->ips.ip[0], ip), format_answer(d, answer, who));
+               ip_format(&answer->ip, ip), format_answer(d, answer, who));
 }
 
 static void
@@ -253,7 +292,7 @@ report_conflict(const struct discovery *d, const struct server *server,
 
     diag_error(d->diags, &server->loc, "server \"%s\": %s has two answers, "
                "from %s and from %s; take the address away from one, or give "
-               "mac and interface", server->name, ip_format(&server->ips.ip[0], ip),
+               "mac and interface", server->name, ip_format(&a->ip, ip),
                format_answer(d, a, who_a), format_answer(d, b, who_b));
 }
 
@@ -268,7 +307,7 @@ find_known(const struct discovery *d, const struct server *server)
         for (size_t j = 0; j < pool->n_servers; j++) {
             const struct server *old = &pool->servers[j];
 
-            if (ip_equal(&old->ips.ip[0], &server->ips.ip[0]) && server_is_located(old)
+            if (ips_meet(&old->ips, &server->ips) && server_is_located(old)
                 && (!server->has_mac
                     || mac_equal(&server->mac, server_mac(old)))
                 && (!server->interface
@@ -282,24 +321,33 @@ find_known(const struct discovery *d, const struct server *server)
     return NULL;
 }
 
+/* What 'ip' is asked for by, for messages. */
+static const char *
+asked_by(const struct ip *ip)
+{
+    return ip_is_v4(ip) ? "ARP" : "neighbour discovery";
+}
+
 /* There is no answer for 'server'.  Nobody expects one of a server in
  * maint. */
 static bool
 settle_silent(struct discovery *d, struct server *server)
 {
     const struct server *known = find_known(d, server);
-    bool is_maint;
     char ip[IP_STRLEN], mac[MAC_STRLEN];
+    const char *by;
+    bool is_maint;
 
     server->missing = false;
     is_maint = server_effective_state(server) == SERVER_MAINT;
     ip_format(&server->ips.ip[0], ip);
+    by = asked_by(&server->ips.ip[0]);
     if (known) {
         found_set(server, server_mac(known), server_interface(known));
         if (!is_maint) {
             diag_warning(d->diags, &server->loc, "server \"%s\": %s does not "
-                         "answer ARP on bridge \"%s\"; taken to be where it "
-                         "was, %s on port %s", server->name, ip,
+                         "answer %s on bridge \"%s\"; taken to be where it "
+                         "was, %s on port %s", server->name, ip, by,
                          d->bridge_name, mac_format(server_mac(server), mac),
                          server_interface(server));
         }
@@ -310,42 +358,109 @@ settle_silent(struct discovery *d, struct server *server)
         return true;
     } else if (d->allow_missing) {
         diag_warning(d->diags, &server->loc, "server \"%s\": %s does not "
-                     "answer ARP on bridge \"%s\"; it is in maint until an "
-                     "apply finds it", server->name, ip, d->bridge_name);
+                     "answer %s on bridge \"%s\"; it is in maint until an "
+                     "apply finds it", server->name, ip, by, d->bridge_name);
         return true;
     }
-    diag_error(d->diags, &server->loc, "server \"%s\": %s does not answer ARP "
+    diag_error(d->diags, &server->loc, "server \"%s\": %s does not answer %s "
                "on bridge \"%s\"; is it up? give its mac and interface, or "
-               "--allow-missing", server->name, ip, d->bridge_name);
+               "--allow-missing", server->name, ip, by, d->bridge_name);
     return false;
 }
 
-/* Decides what the 'n' 'answers' mean for 'server'.  False after an error. */
+/* Stores in '*right' the answer to 'question' that is the one of 'server', or
+ * NULL if there is no answer.  False after an error. */
 static bool
-settle(struct discovery *d, struct server *server,
-       const struct answer *answers, size_t n)
+find_right(const struct discovery *d, const struct probe *probe,
+           const struct server *server, const struct question *question,
+           const struct answer **right)
 {
-    const struct answer *right = NULL;
-    char *interface;
+    size_t n;
+    const struct answer *answers = find_answers(probe, question, &n);
 
+    *right = NULL;
     for (size_t i = 0; i < n; i++) {
         if (!contradicts(d, server, &answers[i])) {
-            if (right) {
-                report_conflict(d, server, right, &answers[i]);
+            if (*right) {
+                report_conflict(d, server, *right, &answers[i]);
                 return false;
             }
-            right = &answers[i];
+            *right = &answers[i];
         }
     }
-    if (!n) {
-        return settle_silent(d, server);
-    } else if (!right) {
+    if (n && !*right) {
         report_contradiction(d, server, &answers[0]);
         return false;
     }
-    interface = ports_name(&d->bridge->ports, right->port);
-    found_set(server, &right->mac, interface);
+    return true;
+}
+
+/* Queues the error for 'server', whose two addresses are in two places. */
+static void
+report_two_places(const struct discovery *d, const struct server *server,
+                  const struct answer *a, const struct answer *b)
+{
+    char ip_a[IP_STRLEN], ip_b[IP_STRLEN];
+    char who_a[WHO_STRLEN], who_b[WHO_STRLEN];
+
+    diag_error(d->diags, &server->loc, "server \"%s\": %s answers from %s, "
+               "and %s from %s; a server is one host behind one port",
+               server->name, ip_format(&a->ip, ip_a),
+               format_answer(d, a, who_a), ip_format(&b->ip, ip_b),
+               format_answer(d, b, who_b));
+}
+
+/* One address of 'server' does not answer, and 'answer' is that of the other
+ * one.  Nobody expects any of a server in maint. */
+static void
+warn_half(const struct discovery *d, const struct server *server,
+          const struct ip *silent, const struct answer *answer)
+{
+    char ip[IP_STRLEN], other[IP_STRLEN];
+
+    if (server_effective_state(server) != SERVER_MAINT) {
+        diag_warning(d->diags, &server->loc, "server \"%s\": %s does not "
+                     "answer %s on bridge \"%s\"; taken to be where %s is",
+                     server->name, ip_format(silent, ip), asked_by(silent),
+                     d->bridge_name, ip_format(&answer->ip, other));
+    }
+}
+
+/* Decides what the answers mean for a server.  False after an error. */
+static bool
+settle(struct discovery *d, const struct probe *probe,
+       const struct wanted *wanted)
+{
+    struct server *server = wanted->server;
+    const struct answer *found = NULL;
+    const struct ip *silent = NULL;
+    char *interface;
+
+    for (size_t i = 0; i < server->ips.n; i++) {
+        const struct answer *right;
+
+        if (!find_right(d, probe, server,
+                        &d->questions[wanted->questions[i]], &right)) {
+            return false;
+        } else if (!right) {
+            silent = &server->ips.ip[i];
+        } else if (found && (found->port != right->port
+                             || !mac_equal(&found->mac, &right->mac))) {
+            report_two_places(d, server, found, right);
+            return false;
+        } else {
+            found = right;
+        }
+    }
+    if (!found) {
+        return settle_silent(d, server);
+    }
+    interface = ports_name(&d->bridge->ports, found->port);
+    found_set(server, &found->mac, interface);
     free(interface);
+    if (silent) {
+        warn_half(d, server, silent, found);
+    }
     return true;
 }
 
@@ -355,12 +470,7 @@ settle_all(struct discovery *d, const struct probe *probe)
     bool ok = true;
 
     for (size_t i = 0; i < d->n_wanted; i++) {
-        const struct wanted *wanted = &d->wanted[i];
-        const struct answer *answers;
-        size_t n;
-
-        answers = find_answers(probe, &d->questions[wanted->question], &n);
-        ok = settle(d, wanted->server, answers, n) && ok;
+        ok = settle(d, probe, &d->wanted[i]) && ok;
     }
     return ok;
 }

@@ -310,6 +310,7 @@ bool ip_from_string(const char *s, struct ip *);
 bool mac_from_string(const char *s, struct mac *);
 bool ip_is_v4(const struct ip *);
 uint32_t ip_v4(const struct ip *);          /* Host byte order. */
+struct ip ip_from_v4(uint32_t);             /* Likewise. */
 bool ip_equal(const struct ip *, const struct ip *);
 enum family ip_family(const struct ip *);
 const char *family_name(enum family);       /* "IPv4" or "IPv6". */

@@ -58,6 +58,7 @@ EXTRA_DIST += \
 	tests/test_demo.py \
 	tests/test_direct.py \
 	tests/test_discovery.py \
+	tests/test_discovery6.py \
 	tests/test_docs.py \
 	tests/test_errors_switch.py \
 	tests/test_examples.py \

@@ -9,6 +9,7 @@ the result.
 
 import ctypes
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -136,4 +137,4 @@ class Capture:
                 [*tcpdump_command(), "-nn", "-e", "-t", *options, "-r", "-"],
                 stdin=file, text=True, check=True, capture_output=True).stdout
         # With -v one packet takes several lines, indented.
-        return text.replace("\n    ", " ").split("\n")[:-1]
+        return re.sub(r"\n(    |\t *)", " ", text).split("\n")[:-1]

@@ -4,9 +4,13 @@
 #include "lib/actions.h"
 
 #include <arpa/inet.h>
+#include <endian.h>
+#include <net/ethernet.h>
 #include <string.h>
 
 #include <openvswitch/ofp-actions.h>
+
+#include "lib/layout.h"
 
 static void
 set_field(struct ofpbuf *acts, enum mf_field_id id,
@@ -172,14 +176,13 @@ act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table)
     ct_finish(acts, ofs);
 }
 
-void
-act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
-              uint16_t port, uint32_t mark, uint32_t mark_mask)
+/* Appends the nat() of a ct() action, to or from 'ip'. */
+static struct ofpact_nat *
+put_nat(struct ofpbuf *acts, uint16_t flags, const struct ip *ip)
 {
-    size_t ofs = ct_begin(acts, NX_CT_F_COMMIT, zone, NX_CT_RECIRC_NONE);
     struct ofpact_nat *nat = ofpact_put_NAT(acts);
 
-    nat->flags = NX_NAT_F_DST;
+    nat->flags = flags;
     if (ip_is_v4(ip)) {
         nat->range_af = AF_INET;
         nat->range.addr.ipv4.min = htonl(ip_v4(ip));
@@ -187,10 +190,65 @@ act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
         nat->range_af = AF_INET6;
         nat->range.addr.ipv6.min = ip->addr;
     }
-    nat->range.proto.min = port;
+    return nat;
+}
+
+/* Notes in a connection's label where this packet is from, and 'flags'. */
+static void
+put_label(struct ofpbuf *acts, uint64_t flags)
+{
+    union mf_value value, mask;
+
+    memset(&value, 0, sizeof value);
+    memset(&mask, 0, sizeof mask);
+    value.be128.be64.lo = htobe64(flags);
+    mask.be128.be64.lo = htobe64(LABEL_FLAGS);
+    act_move(acts, MFF_ETH_SRC, MFF_CT_LABEL, LABEL_MAC_BITS);
+    set_field(acts, MFF_CT_LABEL, &value, &mask);
+}
+
+void
+act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
+              uint16_t port, uint32_t mark, uint32_t mark_mask,
+              uint64_t label_flags)
+{
+    size_t ofs = ct_begin(acts, NX_CT_F_COMMIT, zone, NX_CT_RECIRC_NONE);
+
+    put_nat(acts, NX_NAT_F_DST, ip)->range.proto.min = port;
     act_move(acts, MFF_IN_PORT, MFF_CT_MARK, 16);
     act_set_bits(acts, MFF_CT_MARK, mark, mark_mask);
+    if (label_flags) {
+        put_label(acts, label_flags);
+    }
     ct_finish(acts, ofs);
+}
+
+void
+act_ct_snat(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
+            const struct port_set *ports)
+{
+    size_t ofs = ct_begin(acts, NX_CT_F_COMMIT, zone, NX_CT_RECIRC_NONE);
+    struct ofpact_nat *nat = put_nat(acts, NX_NAT_F_SRC, ip);
+
+    if (ports->n) {
+        nat->range.proto.min = ports->ranges[0].first;
+        nat->range.proto.max = ports->ranges[0].last;
+    }
+    ct_finish(acts, ofs);
+}
+
+void
+act_change_vlan(struct ofpbuf *acts, uint16_t from, uint16_t to)
+{
+    if (from == to) {
+        return;
+    } else if (to == VLAN_NONE) {
+        ofpact_put_STRIP_VLAN(acts);
+        return;
+    } else if (from == VLAN_NONE) {
+        ofpact_put_PUSH_VLAN(acts)->ethertype = htons(ETHERTYPE_VLAN);
+    }
+    act_set_u16(acts, MFF_VLAN_VID, OFPVID12_PRESENT | to);
 }
 
 void

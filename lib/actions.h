@@ -47,16 +47,30 @@ void act_group(struct ofpbuf *acts, uint32_t group_id);
 void act_ct_clear(struct ofpbuf *acts);
 
 /* ct(nat): undoes and redoes the NAT of a known connection in 'zone', then
- * goes on in 'table'. */
+ * goes on in 'table'.  With CT_HERE as 'table' it goes on in the same list of
+ * actions, rewritten, but nothing is known of the connection. */
+#define CT_HERE 0xff
 void act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table);
 
 /* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent
  * to 'ip' and 'port', with 'mark' in the bits of the mark that are 1 in
- * 'mark_mask' and the port that the packet came in by in the others.  The
- * packet goes on in the same list of actions, already rewritten, so there is
- * no recirculation. */
+ * 'mark_mask' and the port that the packet came in by in the others.  If any
+ * of 'label_flags' (lib/layout.h) is set, its label gets them and the MAC that
+ * the packet is from.  The packet goes on in the same list of actions, already
+ * rewritten, so there is no recirculation. */
 void act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
-                   uint16_t port, uint32_t mark, uint32_t mark_mask);
+                   uint16_t port, uint32_t mark, uint32_t mark_mask,
+                   uint64_t label_flags);
+
+/* ct(commit,nat(src=...)): the packet gets the source that its connection has
+ * in 'zone'; one that is new there gets 'ip' and a port out of the one range
+ * that 'ports' has, or any.  As above, no recirculation. */
+void act_ct_snat(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
+                 const struct port_set *ports);
+
+/* Takes a packet from one VLAN to another; each is a number, or VLAN_NONE,
+ * or both are VLAN_ANY. */
+void act_change_vlan(struct ofpbuf *acts, uint16_t from, uint16_t to);
 
 /* learn(): in 'table', output to the port that this packet came in by whatever
  * goes to its Ethernet source; forgotten 'idle_timeout' seconds after the last

@@ -28,6 +28,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-neighbor.c \
 	lib/compile-pick.c \
 	lib/compile-pool.h \
+	lib/compile-proxy.c \
 	lib/compile-record.c \
 	lib/compile-slots.c \
 	lib/compile-stateless.c \
@@ -82,6 +83,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-check.c \
 	lib/model-claims.c \
 	lib/model-internal.h \
+	lib/model-path.c \
 	lib/model-pool.c \
 	lib/model-ports.c \
 	lib/model-read.c \
@@ -101,6 +103,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/ovs-hash.c \
 	lib/ovs-hash.h \
 	lib/pick-slots.c \
+	lib/path.c \
+	lib/path.h \
 	lib/pick.c \
 	lib/pick.h \
 	lib/port-set.c \

@@ -10,6 +10,7 @@
 #include <openvswitch/ofp-msgs.h>
 
 #include "lib/actions.h"
+#include "lib/path.h"
 
 /* Messages go into a bundle, which adds 16 bytes to them, and lengths have 16
  * bits.  libopenvswitch checks neither. */
@@ -72,7 +73,7 @@ emit(struct compiler *c, uint8_t table, uint16_t priority, uint64_t cookie,
     struct of_flow *flow;
 
     /* What the switch gives back for any flow that looks into packets. */
-    if (c->match.wc.masks.dl_type) {
+    if (c->match.wc.masks.dl_type || c->match.wc.masks.dl_dst.ea[0]) {
         match_set_default_packet_type(&c->match);
     }
     minimatch_init(&fm.match, &c->match);
@@ -126,6 +127,16 @@ compiler_emit_entry(struct compiler *c, enum layout_priority priority,
                     uint64_t cookie, const struct source_loc *loc)
 {
     match_set_reg_masked(&c->match, REG_SEEN - MFF_REG0, 0, REG_SEEN_BIT);
+    compiler_emit(c, c->settings->entry_table,
+                  c->settings->priority + priority, cookie, loc);
+}
+
+void
+compiler_emit_seen(struct compiler *c, enum layout_priority priority,
+                   uint64_t cookie, const struct source_loc *loc)
+{
+    match_set_reg_masked(&c->match, REG_SEEN - MFF_REG0, REG_SEEN_BIT,
+                         REG_SEEN_BIT);
     compiler_emit(c, c->settings->entry_table,
                   c->settings->priority + priority, cookie, loc);
 }
@@ -226,6 +237,36 @@ compiler_match_client(struct compiler *c, const struct ip *client, int prefix)
     } else {
         match_set_ipv6_src_masked(&c->match, &client->addr, &mask.addr);
     }
+}
+
+void
+compiler_match_vlan(struct compiler *c, uint16_t vlan)
+{
+    if (vlan == VLAN_NONE) {
+        match_set_dl_vlan(&c->match, htons(OFP10_VLAN_NONE), 0);
+    } else if (vlan != VLAN_ANY) {
+        match_set_dl_vlan(&c->match, htons(vlan), 0);
+    }
+}
+
+void
+compiler_match_side(struct compiler *c, const struct pool *pool,
+                    const struct server *server, uint16_t port)
+{
+    uint16_t vlan = path_server_vlan(pool, server);
+
+    compiler_match_vlan(c, vlan);
+    if (vlan != pool->path.vlan) {
+        match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
+    }
+}
+
+void
+compiler_match_label(struct compiler *c, uint64_t flag)
+{
+    ovs_u128 label = { .u64 = { .lo = flag } };
+
+    match_set_ct_label_masked(&c->match, label, label);
 }
 
 void

@@ -33,6 +33,7 @@ enum port_field {
 
 /* A run of the compiler. */
 struct compiler {
+    const struct model *model;  /* NULL if only one pool matters. */
     const struct settings *settings;
     const struct ports *ports;
     const char *where;          /* The bridge, for messages; or NULL. */
@@ -60,6 +61,10 @@ void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
 void compiler_emit_entry(struct compiler *, enum layout_priority,
                          uint64_t cookie, const struct source_loc *loc);
 
+/* Emits a flow into the entry table for packets that were given back. */
+void compiler_emit_seen(struct compiler *, enum layout_priority,
+                        uint64_t cookie, const struct source_loc *loc);
+
 /* Appends the actions that give a packet back to the entry table, for the
  * bridge's own flows. */
 void compiler_put_pass(struct compiler *);
@@ -86,6 +91,17 @@ void compiler_match_from(struct compiler *, enum protocol, const struct ip *,
  * address go. */
 void compiler_match_client(struct compiler *, const struct ip *client,
                            int prefix);
+
+/* Match what is in a VLAN, as VLAN_ANY and VLAN_NONE have it. */
+void compiler_match_vlan(struct compiler *, uint16_t vlan);
+
+/* Match what comes from where 'server' of 'pool' is, 'port', as far as that is
+ * another VLAN than the pool's. */
+void compiler_match_side(struct compiler *, const struct pool *,
+                         const struct server *server, uint16_t port);
+
+/* Match connections whose label has 'flag'. */
+void compiler_match_label(struct compiler *, uint64_t flag);
 
 /* Match a state of connection tracking: bits of 'mask' as in 'state', which
  * has CT_TRACKED implied. */
@@ -122,10 +138,28 @@ void compile_direct(struct compiler *, const struct assignment *);
 void compile_tracked_common(struct compiler *);
 void compile_stateless_common(struct compiler *);
 
+/* Appends the actions that turn an ARP request (RFC 826), from wherever and to
+ * whatever Ethernet address, into the reply that 'mac' has 'ip', or if that is
+ * NULL the address that is asked for, and send it back.  A probe (RFC 5227)
+ * has sender address 0.0.0.0, which becomes the target of the reply, as it
+ * should. */
+void compiler_put_arp_reply(struct compiler *, const struct mac *mac,
+                            const struct ip *ip);
+
 /* Emits the flow that answers ARP requests for 'vip' of 'pool', which is
- * IPv4. */
+ * IPv4.  The second is for requests by 'server' behind 'port', if that is in
+ * another VLAN. */
 void compile_arp(struct compiler *, const struct pool *,
                  const struct ip *vip);
+void compile_arp_side(struct compiler *, const struct pool *,
+                      const struct server *server, uint16_t port,
+                      const struct ip *vip);
+
+/* Emits the flows that answer ARP requests of the pool's servers for their
+ * clients, and what goes with them; and what all pools share that have such
+ * flows. */
+void compile_proxy(struct compiler *, const struct pool *);
+void compile_proxy_common(struct compiler *);
 
 /* Emit the flows that answer neighbour solicitations for, and pings of, 'vip'
  * of 'pool', which is IPv6; and what all such VIPs share. */

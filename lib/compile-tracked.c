@@ -5,6 +5,7 @@
 
 #include "lib/actions.h"
 #include "lib/found.h"
+#include "lib/path.h"
 
 /* "connections: tracked"
  * ======================
@@ -25,6 +26,27 @@ forward_priority(const struct pool *pool, uint16_t base)
     return base - 2 * pool_scope(pool);
 }
 
+/* Replies, and requests that come back out
+ * ----------------------------------------
+ *
+ * Replies leave by the port in the connection's mark, to the MAC that the
+ * server sends them to.  With "reply_to: sender" they go to the MAC that the
+ * requests came from, which is in the connection's label.
+ *
+ * With "snat" the server sees the VIP or another address of the switch's own
+ * as the client.  That is a connection of its own, in another zone: a second
+ * lookup for each packet, but no further recirculation.  The same is done, in
+ * any pool, for a request that came in by the port that its server is behind,
+ * be it the server itself: the reply would not come back to the switch, and a
+ * server does not talk to its own address over the network. */
+
+/* Priorities in the forward table and the server table. */
+#define PRIORITY_NEW 10        /* For forward_priority(). */
+#define PRIORITY_KNOWN 20
+#define PRIORITY_KNOWN_SNAT 25
+#define PRIORITY_SERVER 10
+#define PRIORITY_SERVER_BACK 13
+
 /* Client to VIP, first look. */
 static void
 emit_entry(struct compiler *c, const struct assignment *a,
@@ -32,8 +54,10 @@ emit_entry(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
+    compiler_match_vlan(c, pool->path.vlan);
     compiler_match_to(c, pool->protocol, vip, &pool->ports);
-    act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_FORWARD));
+    act_ct_nat(&c->acts, path_zone(c->settings, pool),
+               compiler_table(c, TABLE_FORWARD));
     compiler_emit_entry(c, compiler_entry_priority(pool),
                         cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
@@ -44,125 +68,297 @@ emit_new(struct compiler *c, const struct assignment *a, const struct ip *vip)
 {
     const struct pool *pool = a->pool;
 
+    compiler_match_vlan(c, pool->path.vlan);
     compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
     compiler_match_to(c, pool->protocol, vip, &pool->ports);
     compiler_put_pick(c, a);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD),
-                  forward_priority(pool, 10),
+                  forward_priority(pool, PRIORITY_NEW),
                   cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
+}
+
+/* What connections whose clients the server does not see may come from. */
+struct snat_source {
+    const struct ip *ip;
+    struct port_set ports;
+};
+
+/* All of a pool, those of "snat" first. */
+struct snat_sources {
+    struct snat_source sources[2 * N_FAMILIES];
+    size_t n;
+};
+
+static void
+add_sources(struct snat_sources *sources, const struct compiler *c,
+            const struct pool *pool, const struct ips *ips)
+{
+    for (size_t i = 0; i < ips->n; i++) {
+        struct snat_source *source = &sources->sources[sources->n];
+
+        source->ip = &ips->ip[i];
+        sources->n += path_snat_ports(c->model, pool, source->ip,
+                                      &source->ports);
+    }
+}
+
+/* The first of a family, or NULL. */
+static const struct snat_source *
+find_source(const struct snat_sources *sources, enum family family)
+{
+    for (size_t i = 0; i < sources->n; i++) {
+        if (ip_family(sources->sources[i].ip) == family) {
+            return &sources->sources[i];
+        }
+    }
+    return NULL;
+}
+
+/* A server and the port that it is behind. */
+struct destination {
+    const struct server *server;
+    uint16_t member;
+    uint16_t port;
+    const struct snat_sources *sources;
+};
+
+/* Appends the actions that send a packet, whose addresses are right, to the
+ * server. */
+static void
+put_delivery(struct compiler *c, const struct assignment *a,
+             const struct destination *to)
+{
+    const struct path *path = &a->pool->path;
+
+    if (path->proxy_arp != PROXY_ARP_OFF) {
+        act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
+    }
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(to->server));
+    act_change_vlan(&c->acts, path->vlan,
+                    path_server_vlan(a->pool, to->server));
+    act_output(&c->acts, to->port);
+}
+
+/* Likewise, after giving it 'source'.  It may go out where it came in. */
+static void
+put_snat_delivery(struct compiler *c, const struct assignment *a,
+                  const struct destination *to,
+                  const struct snat_source *source)
+{
+    act_ct_snat(&c->acts, path_snat_zone(c->settings, a->pool), source->ip,
+                &source->ports);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(to->server));
+    act_change_vlan(&c->acts, a->pool->path.vlan,
+                    path_server_vlan(a->pool, to->server));
+    act_set_u16(&c->acts, MFF_IN_PORT, 0);
+    act_output(&c->acts, to->port);
 }
 
 /* Client to VIP, connection known.  (It is still "new" to the switch until the
  * server has answered, so that state is not looked at.) */
 static void
 emit_forward(struct compiler *c, const struct assignment *a,
-             const struct server *server, uint16_t member, uint16_t port)
+             const struct destination *to)
 {
     compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
-    compiler_match_mark(c, member);
-    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
-    act_output(&c->acts, port);
-    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 20,
-                  cookie_make(COOKIE_FORWARD, a->id, member), &server->loc);
+    compiler_match_mark(c, to->member);
+    put_delivery(c, a, to);
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN,
+                  cookie_make(COOKIE_FORWARD, a->id, to->member),
+                  &to->server->loc);
+}
+
+static void
+put_commit(struct compiler *c, const struct assignment *a,
+           const struct destination *to, const struct ip *ip, uint64_t label)
+{
+    act_ct_commit(&c->acts, path_zone(c->settings, a->pool), ip,
+                  to->server->port, (uint32_t) to->member << MARK_MEMBER_SHIFT,
+                  MARK_MEMBER_MASK, label);
 }
 
 /* Client to VIP, this server chosen, with 'ip' for the VIP's family. */
 static void
 emit_server(struct compiler *c, const struct assignment *a,
-            const struct server *server, const struct ip *ip, uint16_t member,
-            uint16_t port)
+            const struct destination *to, const struct ip *ip)
 {
     compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
-    compiler_match_member(c, member);
-    act_ct_commit(&c->acts, c->settings->zone, ip, server->port,
-                  (uint32_t) member << MARK_MEMBER_SHIFT, MARK_MEMBER_MASK);
-    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
-    act_output(&c->acts, port);
-    compiler_emit(c, compiler_table(c, TABLE_SERVER), 10,
-                  cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
+    compiler_match_member(c, to->member);
+    put_commit(c, a, to, ip,
+               path_replies_to_sender(a->pool) ? LABEL_SENDER : 0);
+    put_delivery(c, a, to);
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER,
+                  cookie_make(COOKIE_SERVER, a->id, to->member),
+                  &to->server->loc);
+}
+
+/* All about connections whose clients the server does not see: with
+ * 'may_begin', new ones as well.  Without "snat" those are the ones that come
+ * in by the server's port. */
+static void
+emit_snat(struct compiler *c, const struct assignment *a,
+          const struct destination *to, const struct ip *ip, bool may_begin)
+{
+    const struct pool *pool = a->pool;
+    const struct snat_source *source = find_source(to->sources, ip_family(ip));
+    const struct source_loc *loc = &to->server->loc;
+
+    if (!source) {
+        return;
+    }
+    if (may_begin) {
+        compiler_match_protocol(c, ip_family(ip), pool->protocol);
+        compiler_match_member(c, to->member);
+        if (!pool->path.snat) {
+            match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) to->port);
+        }
+        put_commit(c, a, to, ip, LABEL_SENDER | LABEL_SNAT);
+        put_snat_delivery(c, a, to, source);
+        compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER_BACK,
+                      cookie_make(COOKIE_SERVER, a->id, to->member), loc);
+    }
+    compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
+    compiler_match_protocol(c, ip_family(ip), pool->protocol);
+    compiler_match_mark(c, to->member);
+    compiler_match_label(c, LABEL_SNAT);
+    put_snat_delivery(c, a, to, source);
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN_SNAT,
+                  cookie_make(COOKIE_FORWARD, a->id, to->member), loc);
+
+    if (pool->path.snat && ip_is_v4(source->ip)) {
+        compile_arp_side(c, pool, to->server, to->port, source->ip);
+    }
+
+}
+
+/* What the server sends to 'source', first look: if it is for a client that it
+ * does not see, that one gets its address again, then the server that of the
+ * VIP. */
+static void
+emit_snat_return(struct compiler *c, const struct assignment *a,
+                 const struct destination *to,
+                 const struct snat_source *source)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_side(c, pool, to->server, to->port);
+    compiler_match_to(c, pool->protocol, source->ip, &source->ports);
+    act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
+    act_ct_nat(&c->acts, path_zone(c->settings, pool),
+               compiler_table(c, TABLE_REVERSE));
+    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SNAT, 0, 0),
+                        &to->server->loc);
 }
 
 /* Server to client, first look.  Pools that share the server share the
  * flow. */
 static void
 emit_return(struct compiler *c, const struct assignment *a,
-            const struct server *server, const struct ip *ip)
+            const struct destination *to, const struct ip *ip)
 {
-    struct port_set ports = server_ports(a->pool, server);
+    struct port_set ports = server_ports(a->pool, to->server);
 
+    compiler_match_side(c, a->pool, to->server, to->port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
-    act_ct_nat(&c->acts, c->settings->zone, compiler_table(c, TABLE_REVERSE));
+    act_ct_nat(&c->acts, path_zone(c->settings, a->pool),
+               compiler_table(c, TABLE_REVERSE));
     compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_RETURN, 0, 0),
-                        &server->loc);
+                        &to->server->loc);
 }
 
 /* Server to client, connection known: out where its requests come in. */
 static void
 emit_reverse(struct compiler *c, const struct assignment *a,
-             const struct server *server, uint16_t member)
+             const struct destination *to)
 {
     compiler_match_ct(c, CT_REPLY, CT_REPLY | CT_INVALID);
-    compiler_match_mark(c, member);
+    compiler_match_mark(c, to->member);
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
+    act_change_vlan(&c->acts, path_server_vlan(a->pool, to->server),
+                    a->pool->path.vlan);
     act_output_field(&c->acts, MFF_CT_MARK, MARK_PORT_BITS);
     compiler_emit(c, compiler_table(c, TABLE_REVERSE), 20,
-                  cookie_make(COOKIE_REVERSE, a->id, member), &server->loc);
+                  cookie_make(COOKIE_REVERSE, a->id, to->member),
+                  &to->server->loc);
+}
+
+/* What there is of known connections. */
+static void
+emit_known(struct compiler *c, const struct assignment *a,
+           const struct destination *to, bool may_begin)
+{
+    for (size_t i = 0; i < to->server->ips.n; i++) {
+        emit_snat(c, a, to, &to->server->ips.ip[i], may_begin);
+    }
+    for (size_t i = 0; i < to->sources->n; i++) {
+        emit_snat_return(c, a, to, &to->sources->sources[i]);
+    }
+    emit_forward(c, a, to);
+    emit_reverse(c, a, to);
 }
 
 /* A server in "maint" gets nothing and nothing of its connections comes back:
  * only the first look at what it sends is left, so that packets with its
  * address do not get out to clients. */
 static void
-emit_member(struct compiler *c, const struct assignment *a, size_t i)
+emit_member(struct compiler *c, const struct assignment *a,
+            const struct snat_sources *sources, size_t i)
 {
     const struct server *server = &a->pool->servers[i];
-    uint16_t port = compiler_port(c, server);
+    struct destination to = {
+        server, a->members[i], compiler_port(c, server), sources
+    };
 
-    if (port == PORT_NONE) {
+    if (to.port == PORT_NONE) {
         return;
     }
     for (size_t j = 0; j < server->ips.n; j++) {
-        emit_return(c, a, server, &server->ips.ip[j]);
+        emit_return(c, a, &to, &server->ips.ip[j]);
     }
     if (server_effective_state(server) == SERVER_MAINT) {
         return;
     }
-    for (size_t j = 0; j < server->ips.n; j++) {
-        emit_server(c, a, server, &server->ips.ip[j], a->members[i], port);
+    for (size_t j = 0; j < server->ips.n && !a->pool->path.snat; j++) {
+        emit_server(c, a, &to, &server->ips.ip[j]);
     }
-    emit_forward(c, a, server, a->members[i], port);
-    emit_reverse(c, a, server, a->members[i]);
+    emit_known(c, a, &to, true);
 }
 
 /* A server that is gone from the pool: connections go on, none begins. */
 static void
 emit_leaving(struct compiler *c, const struct assignment *a,
-             const struct leaving *leaving)
+             const struct snat_sources *sources, const struct leaving *leaving)
 {
     const struct server *server = &leaving->server;
-    uint16_t port = compiler_port(c, server);
+    struct destination to = {
+        server, leaving->member, compiler_port(c, server), sources
+    };
 
-    if (port != PORT_NONE) {
+    if (to.port != PORT_NONE) {
         for (size_t i = 0; i < server->ips.n; i++) {
-            emit_return(c, a, server, &server->ips.ip[i]);
+            emit_return(c, a, &to, &server->ips.ip[i]);
         }
-        emit_forward(c, a, server, leaving->member, port);
-        emit_reverse(c, a, server, leaving->member);
+        emit_known(c, a, &to, false);
     }
 }
 
 void
 compile_tracked(struct compiler *c, const struct assignment *a)
 {
+    struct snat_sources sources = { .n = 0 };
+
+    add_sources(&sources, c, a->pool, &a->pool->path.snat_ips);
+    add_sources(&sources, c, a->pool, &a->pool->vips);
     for (size_t i = 0; i < a->pool->vips.n; i++) {
         emit_entry(c, a, &a->pool->vips.ip[i]);
         emit_new(c, a, &a->pool->vips.ip[i]);
     }
     for (size_t i = 0; i < a->n_leaving; i++) {
-        emit_leaving(c, a, &a->leaving[i]);
+        emit_leaving(c, a, &sources, &a->leaving[i]);
     }
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        emit_member(c, a, i);
+        emit_member(c, a, &sources, i);
     }
 }
 
@@ -183,6 +379,7 @@ compile_resident(const struct settings *settings, const struct assignment *a,
 
     match_init_catchall(&c.match);
     ofpbuf_init(&c.acts, 64);
+    compiler_match_vlan(&c, pool->path.vlan);
     compiler_match_ct(&c, CT_NEW, CT_NEW | CT_INVALID);
     compiler_match_to(&c, pool->protocol, vip, &pool->ports);
     compiler_match_client(&c, client, prefix);
@@ -195,6 +392,23 @@ compile_resident(const struct settings *settings, const struct assignment *a,
     ofpbuf_uninit(&c.acts);
 }
 
+/* Gives replies that shall go there the MAC that their requests came from.
+ * They may leave by the port that they come in by. */
+static void
+emit_restore(struct compiler *c)
+{
+    uint8_t table = compiler_table(c, TABLE_REVERSE);
+
+    compiler_match_ct(c, CT_REPLY, CT_REPLY | CT_INVALID);
+    compiler_match_label(c, LABEL_SENDER);
+    match_set_reg(&c->match, REG_RESTORED - MFF_REG0, 0);
+    act_set_u32(&c->acts, REG_RESTORED, 1);
+    act_move(&c->acts, MFF_CT_LABEL, MFF_ETH_DST, LABEL_MAC_BITS);
+    act_set_u16(&c->acts, MFF_IN_PORT, 0);
+    act_resubmit(&c->acts, table);
+    compiler_emit(c, table, 30, cookie_make(COOKIE_RESTORE, 0, 0), NULL);
+}
+
 /* What comes from a server's port but is no part of a connection to a VIP goes
  * back to the entry table as it came, marked as seen, for the bridge's own
  * flows.  A packet of such a connection that is not valid, or whose server is
@@ -203,6 +417,8 @@ void
 compile_tracked_common(struct compiler *c)
 {
     uint8_t table = compiler_table(c, TABLE_REVERSE);
+
+    emit_restore(c);
 
     compiler_match_ct(c, CT_SNAT, CT_SNAT);
     compiler_emit(c, table, 10, cookie_make(COOKIE_STALE, 0, 0), NULL);

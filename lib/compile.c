@@ -73,6 +73,12 @@ compile_pool(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->vips.n; i++) {
         compile_answers(c, a->pool, &a->pool->vips.ip[i]);
     }
+    for (size_t i = 0; i < a->pool->path.snat_ips.n; i++) {
+        compile_answers(c, a->pool, &a->pool->path.snat_ips.ip[i]);
+    }
+    if (a->pool->path.proxy_arp != PROXY_ARP_OFF) {
+        compile_proxy(c, a->pool);
+    }
     connections_compilers[a->pool->connections].pool(c, a);
     if (pool_has_slot_flows(a->pool)) {
         compile_slots(c, a);
@@ -90,6 +96,7 @@ compile(const struct model *model, const struct assignments *assignments,
     bool common_done[LB_ARRAY_SIZE(connections_compilers)] = { false };
     size_t n_errors = diags_n_errors(diags);
     struct compiler c = {
+        .model = model,
         .settings = &model->settings,
         .ports = ports,
         .where = where,
@@ -110,6 +117,7 @@ compile(const struct model *model, const struct assignments *assignments,
             common_done[connections] = true;
         }
     }
+    compile_proxy_common(&c);
     if (model->n_pools) {
         compile_record_settings(&c);
         if (model->settings.fallback == FALLBACK_NORMAL) {

@@ -9,6 +9,7 @@
 
 #include "lib/discover-probe.h"
 #include "lib/found.h"
+#include "lib/path.h"
 
 /* When a server that has not answered is asked again, in milliseconds from the
  * start.  The first time is soon: until the datapath has heard of the flow for
@@ -31,7 +32,7 @@ struct wanted {
                                      * each of the server's addresses. */
 };
 
-/* An address of a server to be found.  Pools may share it: then it is asked
+/* An address of a server to be found, or of the router before it.  Pools may share it: then it is asked
  * for once. */
 struct sought {
     const struct ip *ip;
@@ -95,9 +96,11 @@ list_sought(struct discovery *d, size_t *n)
     for (size_t i = 0; i < d->n_wanted; i++) {
         struct wanted *wanted = &d->wanted[i];
 
-        for (size_t j = 0; j < wanted->server->ips.n; j++) {
+        const struct ips *ips = path_next_hop(wanted->server);
+
+        for (size_t j = 0; j < ips->n; j++) {
             list[(*n)++] = (struct sought) {
-                .ip = &wanted->server->ips.ip[j],
+                .ip = &ips->ip[j],
                 .server = wanted->server,
                 .question = &wanted->questions[j],
             };
@@ -307,7 +310,8 @@ find_known(const struct discovery *d, const struct server *server)
         for (size_t j = 0; j < pool->n_servers; j++) {
             const struct server *old = &pool->servers[j];
 
-            if (ips_meet(&old->ips, &server->ips) && server_is_located(old)
+            if (ips_meet(path_next_hop(old), path_next_hop(server))
+                && server_is_located(old)
                 && (!server->has_mac
                     || mac_equal(&server->mac, server_mac(old)))
                 && (!server->interface
@@ -340,8 +344,8 @@ settle_silent(struct discovery *d, struct server *server)
 
     server->missing = false;
     is_maint = server_effective_state(server) == SERVER_MAINT;
-    ip_format(&server->ips.ip[0], ip);
-    by = asked_by(&server->ips.ip[0]);
+    ip_format(&path_next_hop(server)->ip[0], ip);
+    by = asked_by(&path_next_hop(server)->ip[0]);
     if (known) {
         found_set(server, server_mac(known), server_interface(known));
         if (!is_maint) {
@@ -432,18 +436,19 @@ settle(struct discovery *d, const struct probe *probe,
        const struct wanted *wanted)
 {
     struct server *server = wanted->server;
+    const struct ips *ips = path_next_hop(server);
     const struct answer *found = NULL;
     const struct ip *silent = NULL;
     char *interface;
 
-    for (size_t i = 0; i < server->ips.n; i++) {
+    for (size_t i = 0; i < ips->n; i++) {
         const struct answer *right;
 
         if (!find_right(d, probe, server,
                         &d->questions[wanted->questions[i]], &right)) {
             return false;
         } else if (!right) {
-            silent = &server->ips.ip[i];
+            silent = &ips->ip[i];
         } else if (found && (found->port != right->port
                              || !mac_equal(&found->mac, &right->mac))) {
             report_two_places(d, server, found, right);

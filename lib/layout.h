@@ -93,6 +93,10 @@ enum cookie_kind {
     COOKIE_SLOT = 38,           /* Slot table. */
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
+    COOKIE_SNAT = 44,           /* Entry table, server to a SNAT address. */
+    COOKIE_RESTORE = 45,        /* Reverse table, MAC out of the label. */
+    COOKIE_PROXY_ARP = 46,      /* Entry table, servers' requests. */
+    COOKIE_PROXY = 47,          /* Entry table, what they then send. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 
@@ -184,6 +188,8 @@ group_id_is_ours(uint32_t group_id)
 #define REG_POOL MFF_REG1
 #define REG_KNOWN MFF_REG2      /* 1 if the guard table knows the client. */
 #define REG_SLOT MFF_REG5
+#define REG_RESTORED MFF_REG7   /* 1 if the label has been looked at. */
+#define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
 
@@ -198,5 +204,12 @@ group_id_is_ours(uint32_t group_id)
 #define MARK_MEMBER_SHIFT 16
 #define MARK_MEMBER_MASK UINT32_C(0xffff0000)
 #define MARK_PORT_BITS 16
+
+/* Of a connection's label: the MAC that its requests come from, and flags.
+ * Connections of pools that need neither have a label of 0. */
+#define LABEL_MAC_BITS 48
+#define LABEL_SENDER (UINT64_C(1) << 48)    /* Replies go to that MAC. */
+#define LABEL_SNAT (UINT64_C(1) << 49)      /* The server does not see it. */
+#define LABEL_FLAGS (LABEL_SENDER | LABEL_SNAT)
 
 #endif /* lib/layout.h */

@@ -17,6 +17,7 @@ extern const struct word on_removal_words[];
 extern const struct word guard_words[];
 extern const struct word flag_words[];
 extern const struct word on_down_words[];
+extern const struct word reply_to_words[];
 extern const struct word check_type_words[];
 extern const struct word check_from_words[];
 
@@ -51,9 +52,32 @@ bool value_name(const struct reader *, const struct node *, char **name);
  * none. */
 const char *node_get_name(const struct node *);
 
+/* Readers of keys that lib/path.h is about: as in struct field. */
+bool read_pool_reply_to(const struct reader *, const struct node *, void *);
+bool read_pool_snat(const struct reader *, const struct node *, void *);
+bool read_pool_proxy_arp(const struct reader *, const struct node *, void *);
+bool read_pool_vlan(const struct reader *, const struct node *, void *);
+bool read_server_vlan(const struct reader *, const struct node *, void *);
+bool read_server_via(const struct reader *, const struct node *, void *);
+
+/* Checks them within one pool, read from 'node'; writes those that differ from
+ * their defaults, each with a comma before it. */
+void path_check(const struct reader *, const struct node *,
+                const struct pool *);
+void path_write(const struct pool *, FILE *);
+void path_write_server(const struct server *, FILE *);
+void path_uninit(struct path *);
+
 /* Writes 's' as a JSON string.  What YAML calls unprintable is escaped as
  * well. */
 void model_write_string(const char *s, FILE *);
+
+/* Writes a key whose value is text (one address or a list of them), and what
+ * stands before it. */
+void model_write_text(const char *before, const char *key, const char *value,
+                      FILE *);
+void model_write_ips(const char *before, const char *key, const struct ips *,
+                     FILE *);
 
 /* Reads what can be read, queues errors for the rest.  Values that cannot be
  * read stay zero or NULL.  server_read() needs a server of zeros and names

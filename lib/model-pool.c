@@ -213,6 +213,10 @@ static const struct field pool_fields[] = {
     { "connections", read_pool_connections, NULL },
     { "drain_timeout", read_pool_drain_timeout, NULL },
     { "guard", read_pool_guard, NULL },
+    { "reply_to", read_pool_reply_to, NULL },
+    { "snat", read_pool_snat, NULL },
+    { "proxy_arp", read_pool_proxy_arp, NULL },
+    { "vlan", read_pool_vlan, NULL },
     { "on_removal", read_pool_on_removal, NULL },
     { "check", read_pool_check, NULL },
     { "panic", read_pool_panic, NULL },
@@ -489,6 +493,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     checks_check(&r, node, pool);
     check_guard(&r, node, pool);
     check_direct(&r, pool);
+    path_check(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
     check_weights(&r, node, pool);

@@ -149,6 +149,8 @@ read_server_capacity(const struct reader *r, const struct node *node,
 static const struct field server_fields[] = {
     { "name", read_server_name, "name is missing" },
     { "ip", read_server_ip, "ip is missing" },
+    { "via", read_server_via, NULL },
+    { "vlan", read_server_vlan, NULL },
     { "mac", read_server_mac, NULL },
     { "interface", read_server_interface, NULL },
     { "port", read_server_port, NULL },

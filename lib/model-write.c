@@ -24,10 +24,9 @@ model_write_string(const char *s, FILE *stream)
     putc('"', stream);
 }
 
-/* Writes a key, its value being text, and what stands before it. */
-static void
-write_text(const char *before, const char *key, const char *value,
-           FILE *stream)
+void
+model_write_text(const char *before, const char *key, const char *value,
+                 FILE *stream)
 {
     fprintf(stream, "%s\"%s\":", before, key);
     model_write_string(value, stream);
@@ -55,15 +54,14 @@ write_ports(const struct port_set *ports, FILE *stream)
     fputs(ports->n ? "]" : "", stream);
 }
 
-/* Writes a key whose value is one address or a list of them. */
-static void
-write_ips(const char *before, const char *key, const struct ips *ips,
-          FILE *stream)
+void
+model_write_ips(const char *before, const char *key, const struct ips *ips,
+                FILE *stream)
 {
     char ip[IP_STRLEN];
 
     if (ips->n == 1) {
-        write_text(before, key, ip_format(&ips->ip[0], ip), stream);
+        model_write_text(before, key, ip_format(&ips->ip[0], ip), stream);
         return;
     }
     fprintf(stream, "%s\"%s\":[", before, key);
@@ -101,19 +99,20 @@ server_write(const struct server *server, FILE *stream)
 {
     char mac[MAC_STRLEN];
 
-    write_text("{", "name", server->name, stream);
-    write_ips(",", "ip", &server->ips, stream);
+    model_write_text("{", "name", server->name, stream);
+    model_write_ips(",", "ip", &server->ips, stream);
     if (server->has_mac) {
-        write_text(",", "mac", mac_format(&server->mac, mac), stream);
+        model_write_text(",", "mac", mac_format(&server->mac, mac), stream);
     }
     if (server->interface) {
-        write_text(",", "interface", server->interface, stream);
+        model_write_text(",", "interface", server->interface, stream);
     }
     if (server->port) {
         fprintf(stream, ",\"port\":%"PRIu16, server->port);
     }
     fprintf(stream, ",\"weight\":%"PRIu16, server->weight);
-    write_text(",", "state", server_state_name(server->state), stream);
+    model_write_text(",", "state", server_state_name(server->state), stream);
+    path_write_server(server, stream);
     if (server->check) {
         fputs(",\"check\":", stream);
         check_write(server->check, stream);
@@ -153,7 +152,7 @@ open_sets(struct list_writer *w, size_t set)
     s = &w->pool->sets[set - 1];
     open_sets(w, s->parent);
     begin_element(w);
-    write_text("{", "set", s->name, w->stream);
+    model_write_text("{", "set", s->name, w->stream);
     fprintf(w->stream, ",\"weight\":%"PRIu16",\"servers\":[", s->weight);
     w->set = set;
     w->any = false;
@@ -199,7 +198,7 @@ write_check(const struct pool *pool, FILE *stream)
         fprintf(stream, ",\"panic\":%"PRIu8, pool->panic);
     }
     if (pool->on_down == ON_DOWN_KEEP) {
-        write_text(",", "on_down", on_down_name(pool->on_down), stream);
+        model_write_text(",", "on_down", on_down_name(pool->on_down), stream);
     }
 }
 
@@ -208,14 +207,14 @@ pool_write(const struct pool *pool, FILE *stream)
 {
     char mac[MAC_STRLEN];
 
-    write_text("{", "name", pool->name, stream);
-    write_ips(",", "vip", &pool->vips, stream);
-    write_text(",", "vip_mac", mac_format(&pool->vip_mac, mac), stream);
-    write_text(",", "protocol", protocol_name(pool->protocol), stream);
+    model_write_text("{", "name", pool->name, stream);
+    model_write_ips(",", "vip", &pool->vips, stream);
+    model_write_text(",", "vip_mac", mac_format(&pool->vip_mac, mac), stream);
+    model_write_text(",", "protocol", protocol_name(pool->protocol), stream);
     write_ports(&pool->ports, stream);
-    write_text(",", "policy", pool->policy->name, stream);
+    model_write_text(",", "policy", pool->policy->name, stream);
     write_params(pool, stream);
-    write_text(",", "connections", connections_name(pool->connections),
+    model_write_text(",", "connections", connections_name(pool->connections),
                stream);
     if (pool->drain_timeout) {
         fprintf(stream, ",\"drain_timeout\":%"PRIu16, pool->drain_timeout);
@@ -225,9 +224,10 @@ pool_write(const struct pool *pool, FILE *stream)
                 pool->guard == GUARD_ON ? "true" : "false");
     }
     if (pool->connections == CONNECTIONS_TRACKED) {
-        write_text(",", "on_removal", on_removal_name(pool->on_removal),
+        model_write_text(",", "on_removal", on_removal_name(pool->on_removal),
                    stream);
     }
+    path_write(pool, stream);
     write_check(pool, stream);
     if (pool->weights.policy) {
         fputs(",\"weights\":", stream);
@@ -245,6 +245,6 @@ settings_write(const struct settings *settings, FILE *stream)
             ",\"priority\":%"PRIu16",\"zone\":%"PRIu16,
             settings->entry_table, settings->table_base,
             settings->priority, settings->zone);
-    write_text(",", "fallback", fallback_name(settings->fallback), stream);
+    model_write_text(",", "fallback", fallback_name(settings->fallback), stream);
     putc('}', stream);
 }

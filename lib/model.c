@@ -136,6 +136,7 @@ pool_destroy(struct pool *pool)
             free(pool->sets[i].name);
         }
         free(pool->sets);
+        path_uninit(&pool->path);
         free(pool->servers);
         check_destroy(pool->check);
         weights_uninit(&pool->weights);

@@ -100,6 +100,39 @@ struct ips {
     size_t n;                   /* 0 if they could not be read. */
 };
 
+/* The first 'length' bits of an address; the others are 0. */
+struct prefix {
+    struct ip ip;
+    int length;
+};
+
+/* Where the replies of tracked servers go. */
+enum reply_to {
+    REPLY_TO_ROUTE,             /* To the MAC that the server chose. */
+    REPLY_TO_SENDER             /* To the MAC that its requests came from. */
+};
+
+enum proxy_arp {
+    PROXY_ARP_OFF,
+    PROXY_ARP_ALL,              /* All but servers and VIPs. */
+    PROXY_ARP_PREFIXES          /* And of those, some. */
+};
+
+/* VLANs are 1 to 4094, or: */
+#define VLAN_ANY 0              /* Left out. */
+#define VLAN_NONE 4095          /* Untagged. */
+
+/* How packets get to the servers of a pool and back: see lib/path.h. */
+struct path {
+    enum reply_to reply_to;
+    bool snat;                  /* Servers see another source address: */
+    struct ips snat_ips;        /* this one; the VIP if there is none. */
+    enum proxy_arp proxy_arp;
+    struct prefix *prefixes;    /* For PROXY_ARP_PREFIXES. */
+    size_t n_prefixes;
+    uint16_t vlan;
+};
+
 /* What an operator said at run time of one server.  No part of the file: see
  * lib/override.h. */
 struct override {
@@ -156,6 +189,9 @@ struct server {
     size_t set;                 /* Number of the set that it is in. */
     struct ips ips;             /* Of the families that the pool's VIPs have,
                                  * whatever else the file gives. */
+    struct ips via;             /* The router that it is behind, if any;
+                                 * what follows is that one's then. */
+    uint16_t vlan;              /* VLAN_ANY: that of the pool. */
     struct mac mac;
     bool has_mac;
     char *interface;            /* OVS port name or number, or NULL. */
@@ -186,6 +222,7 @@ struct pool {
     long params[POLICY_MAX_PARAMS]; /* As 'policy->params'. */
     enum connections connections;
     enum guard guard;
+    struct path path;
     enum on_removal on_removal;
     struct check *check;        /* Of its servers, or NULL. */
     uint8_t panic;              /* Percent down at which all count as up; 0

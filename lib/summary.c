@@ -13,6 +13,7 @@
 #include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/override.h"
+#include "lib/path.h"
 #include "lib/refreshed.h"
 
 static void
@@ -91,6 +92,12 @@ format_weights(const void *pool_, char *buf, size_t size)
                                ? pool->weights.policy->name : "none"));
 }
 
+static void
+format_path(const void *pool, char *buf, size_t size)
+{
+    path_format(pool, buf, size);
+}
+
 const struct property pool_properties[] = {
     { "vip", format_vip },
     { "vip_mac", format_vip_mac },
@@ -99,6 +106,7 @@ const struct property pool_properties[] = {
     { "on_removal", format_on_removal },
     { "slots", format_slots },
     { "weights", format_weights },
+    { "path", format_path },
     { NULL, NULL },
 };
 
@@ -184,6 +192,12 @@ format_refreshed(const void *server, char *buf, size_t size)
     snprintf(buf, size, "%s", *text ? text : "none");
 }
 
+static void
+format_server_path(const void *server, char *buf, size_t size)
+{
+    path_format_server(server, buf, size);
+}
+
 const struct property server_properties[] = {
     { "address", format_address },
     { "mac", format_mac },
@@ -194,6 +208,7 @@ const struct property server_properties[] = {
     { "override", format_override },
     { "health", format_health },
     { "refreshed", format_refreshed },
+    { "path", format_server_path },
     { NULL, NULL },
 };
 

@@ -74,6 +74,7 @@ EXTRA_DIST += \
 	tests/test_moves.py \
 	tests/test_neighbor.py \
 	tests/test_override.py \
+	tests/test_paths.py \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \
 	tests/test_reading.py \

@@ -150,7 +150,7 @@ class Lab:
                         OVS_SYSCONFDIR=self.rundir)
         try:
             self._start_database()
-            self._add_netns([self.netns])
+            self.add_netns([self.netns])
             self._start_switch()
             self.add_hosts(self.servers + self.clients)
         except BaseException:
@@ -260,7 +260,8 @@ class Lab:
         subprocess.run([*nsenter, "ip", "-batch", "-"], text=True, check=True,
                        input="".join(f"{c}\n" for c in commands))
 
-    def _add_netns(self, names):
+    def add_netns(self, names):
+        """Adds network namespaces, which are for the caller to delete."""
         self._ip_batch(None, [f"netns add {name}" for name in names])
         for name in names:
             subprocess.run(
@@ -290,7 +291,7 @@ class Lab:
         hosts = [self.hosts[name] for name in names]
         if not hosts:
             return
-        self._add_netns([host.netns for host in hosts])
+        self.add_netns([host.netns for host in hosts])
         self._ip_batch(self.netns, [
             line for host in hosts for line in (
                 f"link add {host.port} type veth peer name eth0 "

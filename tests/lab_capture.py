@@ -22,6 +22,8 @@ SO_ATTACH_FILTER = 26
 SOL_PACKET = 263
 PACKET_STATISTICS = 6
 PACKET_OUTGOING = 4
+PACKET_AUXDATA = 8
+TP_STATUS_VLAN_VALID = 0x10
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,6 +66,16 @@ def tcpdump_command():
         "tcpdump"] + ["-Z", "root"] * (not denied)
 
 
+def with_tag(data, control):
+    """Puts the VLAN tag back, which the kernel has set aside."""
+    for level, kind, aux in control:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+            status, tci, tpid = struct.unpack("=I12xHH", aux)
+            if status & TP_STATUS_VLAN_VALID:
+                return data[:12] + struct.pack("!HH", tpid, tci) + data[12:]
+    return data
+
+
 def send(netns, interface, frame):
     """Sends a raw Ethernet frame."""
     with socket_in(netns, socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
@@ -79,6 +91,7 @@ class Capture:
         self.packets = []       # (outgoing, bytes), in order.
         self.socket = socket_in(netns, socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 23)
+        self.socket.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
         if text:
             code = compile_filter(text)
             buffer = ctypes.create_string_buffer(code)
@@ -97,7 +110,8 @@ class Capture:
             last = self.stopping.is_set()
             try:
                 while True:
-                    data, address = self.socket.recvfrom(65536)
+                    data, control, _, address = self.socket.recvmsg(65536, 256)
+                    data = with_tag(data, control)
                     self.packets.append((address[2] == PACKET_OUTGOING, data))
             except TimeoutError:
                 if last:

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "lib/path.h"
+
+#include <inttypes.h>
+
+/* How far apart the zones of a pool are. */
+#define SNAT_ZONES (PATH_ZONES / 2)
+
+/* Whether some pool of 'model' takes packets that are for 'ip', the VLAN and
+ * the protocol of 'pool', and some of 'ports'. */
+static bool
+are_taken(const struct model *model, const struct pool *pool,
+          const struct ip *ip, const struct port_set *ports)
+{
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *other = model->pools[i];
+
+        if ((other->protocol == pool->protocol
+             || other->protocol == PROTOCOL_ANY
+             || pool->protocol == PROTOCOL_ANY)
+            && other->path.vlan == pool->path.vlan
+            && ips_contain(&other->vips, ip)
+            && port_set_overlap(&other->ports, ports)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+path_snat_ports(const struct model *model, const struct pool *pool,
+                const struct ip *ip, struct port_set *ports)
+{
+    ports->n = 0;
+    if (pool->protocol == PROTOCOL_ANY) {
+        return !are_taken(model, pool, ip, ports);
+    }
+
+    /* The upper half of all ports, then the upper half of the lower half, and
+     * so on, but none of those below 1024. */
+    ports->n = 1;
+    for (uint32_t first = 1 << 15; first >= 1024; first >>= 1) {
+        ports->ranges[0] = (struct port_range) { first, 2 * first - 1 };
+        if (!are_taken(model, pool, ip, ports)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+path_replies_to_sender(const struct pool *pool)
+{
+    const struct path *path = &pool->path;
+
+    return (path->reply_to == REPLY_TO_SENDER || path->snat
+            || path->proxy_arp != PROXY_ARP_OFF);
+}
+
+uint16_t
+path_server_vlan(const struct pool *pool, const struct server *server)
+{
+    return server->vlan != VLAN_ANY ? server->vlan : pool->path.vlan;
+}
+
+const struct ips *
+path_next_hop(const struct server *server)
+{
+    return server->via.n ? &server->via : &server->ips;
+}
+
+/* The same addresses and ports in two VLANs are two connections. */
+uint16_t
+path_zone(const struct settings *settings, const struct pool *pool)
+{
+    uint16_t vlan = pool->path.vlan;
+
+    return settings->zone + (vlan == VLAN_NONE ? 0 : vlan);
+}
+
+/* One ct() action translates the source of a connection or its destination. To
+ * do both takes two, and two connections, which must not meet. */
+uint16_t
+path_snat_zone(const struct settings *settings, const struct pool *pool)
+{
+    return path_zone(settings, pool) + SNAT_ZONES;
+}
+
+const char *
+vlan_format(uint16_t vlan, char buf[VLAN_STRLEN])
+{
+    if (vlan == VLAN_ANY || vlan == VLAN_NONE) {
+        return vlan == VLAN_ANY ? "any" : "none";
+    }
+    snprintf(buf, VLAN_STRLEN, "%"PRIu16, vlan);
+    return buf;
+}
+
+const char *
+prefix_format(const struct prefix *prefix, char buf[PREFIX_STRLEN])
+{
+    char ip[IP_STRLEN];
+
+    snprintf(buf, PREFIX_STRLEN, "%s/%d", ip_format(&prefix->ip, ip),
+             prefix->length);
+    return buf;
+}
+
+/* Text that is put together piece by piece, with commas. */
+struct text {
+    char *buf;
+    size_t size;
+    size_t length;
+};
+
+static void
+put_piece(struct text *text, const char *name, const char *value)
+{
+    size_t left = text->size - text->length;
+    int n = snprintf(text->buf + text->length, left, "%s%s %s",
+                     text->length ? ", " : "", name, value);
+
+    text->length += n >= 0 && (size_t) n < left ? (size_t) n : left - 1;
+}
+
+static void
+put_ips(struct text *text, const char *name, const struct ips *ips)
+{
+    char ip[IP_STRLEN];
+
+    for (size_t i = 0; i < ips->n; i++) {
+        put_piece(text, name, ip_format(&ips->ip[i], ip));
+    }
+}
+
+static void
+put_proxy_arp(struct text *text, const struct path *path)
+{
+    char prefix[PREFIX_STRLEN];
+
+    if (path->proxy_arp == PROXY_ARP_ALL) {
+        put_piece(text, "proxy_arp", "true");
+    }
+    for (size_t i = 0; i < path->n_prefixes; i++) {
+        put_piece(text, "proxy_arp",
+                  prefix_format(&path->prefixes[i], prefix));
+    }
+}
+
+static void
+put_vlan(struct text *text, uint16_t vlan)
+{
+    char buf[VLAN_STRLEN];
+
+    if (vlan != VLAN_ANY) {
+        put_piece(text, "vlan", vlan_format(vlan, buf));
+    }
+}
+
+void
+path_format(const struct pool *pool, char *buf, size_t size)
+{
+    const struct path *path = &pool->path;
+    struct text text = { buf, size, 0 };
+
+    if (path->reply_to == REPLY_TO_SENDER) {
+        put_piece(&text, "reply_to", "sender");
+    }
+    put_ips(&text, "snat", &path->snat_ips);
+    if (path->snat && !path->snat_ips.n) {
+        put_piece(&text, "snat", "true");
+    }
+    put_proxy_arp(&text, path);
+    put_vlan(&text, path->vlan);
+    if (!text.length) {
+        snprintf(buf, size, "none");
+    }
+}
+
+void
+path_format_server(const struct server *server, char *buf, size_t size)
+{
+    struct text text = { buf, size, 0 };
+
+    put_ips(&text, "via", &server->via);
+    put_vlan(&text, server->vlan);
+    if (!text.length) {
+        snprintf(buf, size, "none");
+    }
+}

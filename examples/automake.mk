@@ -2,10 +2,12 @@
 
 examplesdir = $(docdir)/examples
 dist_examples_DATA = \
+	examples/adaptive.yaml \
 	examples/anchors.yaml \
 	examples/direct.yaml \
 	examples/low-bits.yaml \
 	examples/random.yaml \
+	examples/sblb.yaml \
 	examples/sets.yaml \
 	examples/stateless.yaml \
 	examples/sticky.yaml \

@@ -20,6 +20,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/cmd-explain.c \
 	lbgen/cmd-export.c \
 	lbgen/cmd-override.c \
+	lbgen/cmd-refresh.c \
 	lbgen/cmd-status.c \
 	lbgen/command.h \
 	lbgen/connect.c \
@@ -34,8 +35,12 @@ lbgen_lbgen_SOURCES = \
 	lbgen/report-explain.c \
 	lbgen/report-explain.h \
 	lbgen/report-json.c \
+	lbgen/report-refresh.c \
+	lbgen/report-refresh.h \
 	lbgen/report-text.c \
 	lbgen/report.h \
+	lbgen/run-refresh.c \
+	lbgen/run-refresh.h \
 	lbgen/run-update.c
 
 dist_man_MANS += \

@@ -5,8 +5,11 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
+#include "lbgen/report-refresh.h"
+#include "lbgen/run-refresh.h"
 #include "lib/discover.h"
 #include "lib/health.h"
+#include "lib/metrics.h"
 #include "lib/override.h"
 #include "lib/refreshed.h"
 
@@ -14,7 +17,23 @@
 struct request {
     struct model *model;
     bool only_preview;
+    struct refresh_round *round;    /* NULL until servers were asked. */
 };
+
+/* Goes on from 'model' as refresh would, and says how. */
+static void
+refresh(const struct command_context *context, struct session *session,
+        struct bridge *bridge, struct request *request)
+{
+    struct refresh_report report;
+
+    run_refresh(context, session, bridge, request->model, request->model,
+                &request->round, &report);
+    if (context->verbose && !context->json) {
+        report_refresh_text(&report, true, stdout);
+    }
+    refresh_report_uninit(&report);
+}
 
 static int
 compare_or_change(const struct command_context *context,
@@ -34,6 +53,9 @@ compare_or_change(const struct command_context *context,
                   context->diags)) {
         return STATUS_FAILED;
     }
+    if (context->refresh) {
+        refresh(context, session, bridge, request);
+    }
     return run_update(context, session, bridge, model, model->file_name,
                       request->only_preview);
 }
@@ -46,8 +68,15 @@ diff_or_apply(const struct command_context *context, bool only_preview)
     struct request request = { .model = model, .only_preview = only_preview };
     int status = STATUS_FAILED;
 
+    if (context->refresh) {
+        metrics_init();
+    }
     if (model) {
         status = work_on_bridge(context, model, compare_or_change, &request);
+    }
+    refresh_destroy(request.round);
+    if (context->refresh) {
+        metrics_exit();
     }
     model_destroy(model);
     document_destroy(document);

@@ -41,6 +41,7 @@ enum command_option {
     OPTION_WAIT = 1 << 7,
     OPTION_ALLOW_MISSING = 1 << 8,
     OPTION_LIVE = 1 << 10,
+    OPTION_REFRESH = 1 << 11,
     OPTION_NO_WAIT = 1 << 30    /* Those that change the bridge. */
 };
 
@@ -71,6 +72,7 @@ struct command_context {
     bool wait;
     bool allow_missing;
     bool live;
+    bool refresh;
     bool no_wait;
     const char *pool;           /* NULL if not given. */
     const char *server;         /* Likewise. */
@@ -103,6 +105,7 @@ int cmd_delete(const struct command_context *);
 int cmd_diff(const struct command_context *);
 int cmd_explain(const struct command_context *);
 int cmd_export(const struct command_context *);
+int cmd_refresh(const struct command_context *);
 int cmd_status(const struct command_context *);
 
 #endif /* lbgen/command.h */

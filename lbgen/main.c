@@ -21,8 +21,8 @@ const struct command commands[] = {
     { "export", "FILE", "print FILE's groups and flows for ovs-ofctl bundle",
       0, 1, 1, cmd_export },
     { "diff", "FILE", "say what apply would change",
-      OPTION_JSON | OPTION_COLOR | OPTION_RESET | OPTION_ALLOW_MISSING, 1, 1,
-      cmd_diff },
+      OPTION_JSON | OPTION_COLOR | OPTION_RESET | OPTION_ALLOW_MISSING
+      | OPTION_REFRESH, 1, 1, cmd_diff },
     { "apply", "FILE", "make the bridge what FILE says",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_RESET
       | OPTION_ALLOW_MISSING | OPTION_NO_WAIT, 1, 1, cmd_apply },
@@ -48,6 +48,9 @@ const struct command commands[] = {
     { "weight", "POOL/SERVER N|P%", "another weight, or percent of FILE's",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 2, 2,
       cmd_weight },
+    { "refresh", "FILE", "move weights after what servers report, once",
+      OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 1, 1,
+      cmd_refresh },
     { NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 

@@ -24,7 +24,8 @@ enum {
     ID_SERVER,
     ID_ALLOW_MISSING,
     ID_LIVE,
-    ID_NO_WAIT
+    ID_NO_WAIT,
+    ID_REFRESH
 };
 
 /* One option. */
@@ -63,6 +64,8 @@ static const struct option_row rows[] = {
       "only the server of that name" },
     { ID_LIVE, "live", NULL, OPTION_LIVE,
       "ask the switch as well what it would do" },
+    { ID_REFRESH, "refresh", NULL, OPTION_REFRESH,
+      "with the weights of a round of refresh" },
     { ID_NO_WAIT, "no-wait", NULL, OPTION_NO_WAIT,
       "fail if another lbgen is changing the bridge" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
@@ -180,6 +183,9 @@ parse_option(int id, const char *arg, struct command_context *context)
         return true;
     case ID_LIVE:
         context->live = true;
+        return true;
+    case ID_REFRESH:
+        context->refresh = true;
         return true;
     case ID_NO_WAIT:
         context->no_wait = true;

@@ -93,15 +93,13 @@ read_metric(const struct json *json, enum metric m,
 }
 
 void
-answer_parse_json(const struct source *source, const char *text, size_t size,
+answer_parse_json(const struct source *source, const char *text,
                   struct answer *answer)
 {
-    char *copy = lb_xmemdup0(text, size);
-    struct json *json = json_from_string(copy);
+    struct json *json = json_from_string(text);
     bool any_path = false;
     const struct json *time;
 
-    free(copy);
     if (json->type == JSON_STRING) {
         answer_set_error(answer, "the answer is not JSON: %s", json->string);
         json_destroy(json);

@@ -343,15 +343,13 @@ read_patterns(struct reader_state *state)
 
 void
 answer_parse_prometheus(const struct source *source, const char *text,
-                        size_t size, struct answer *answer)
+                        struct answer *answer)
 {
     struct reader_state state = { .source = source, .answer = answer };
-    char *copy = lb_xmemdup0(text, size);
-    const char *line = copy;
+    const char *line = text;
     int number = 1;
 
     if (!read_patterns(&state)) {
-        free(copy);
         return;
     }
     while (line) {
@@ -368,5 +366,4 @@ answer_parse_prometheus(const struct source *source, const char *text,
     if (!state.any_pattern) {
         read_node(&state.sums, answer);
     }
-    free(copy);
 }

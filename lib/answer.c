@@ -59,30 +59,39 @@ answer_merge(struct answer *to, const struct answer *from)
     }
 }
 
+/* 'text' is not empty and ends with a null byte. */
+static void
+parse_text(const struct source *source, const char *text,
+           struct answer *answer)
+{
+    if (*text == '{' || *text == '[') {
+        answer_parse_json(source, text, answer);
+    } else if (answer_parse_agent(text, answer)) {
+        return;
+    } else if (source->kind == SOURCE_AGENT) {
+        answer_set_error(answer, "the answer is not what an agent says, such "
+                         "as \"75%%\" or \"drain\"");
+    } else {
+        answer_parse_prometheus(source, text, answer);
+    }
+}
+
 void
 answer_parse(const struct source *source, const char *text, size_t size,
              struct answer *answer)
 {
-    size_t start = 0;
+    char *copy = lb_xmemdup0(text, size);
+    const char *start = copy + strspn(copy, " \t\r\n");
     bool any = false;
 
-    while (start < size && strchr(" \t\r\n", text[start])) {
-        start++;
-    }
-    if (start == size) {
-        answer_set_error(answer, "the answer is empty");
-    } else if (memchr(text, '\0', size)) {
+    if (strlen(copy) != size) {
         answer_set_error(answer, "the answer is not text");
-    } else if (text[start] == '{' || text[start] == '[') {
-        answer_parse_json(source, text, size, answer);
-    } else if (source->kind != SOURCE_AGENT
-               && !answer_parse_agent(text + start, answer)) {
-        answer_parse_prometheus(source, text, size, answer);
-    } else if (source->kind == SOURCE_AGENT
-               && !answer_parse_agent(text + start, answer)) {
-        answer_set_error(answer, "the answer is not what an agent says, such "
-                         "as \"75%%\" or \"drain\"");
+    } else if (!*start) {
+        answer_set_error(answer, "the answer is empty");
+    } else {
+        parse_text(source, start, answer);
     }
+    free(copy);
     for (size_t i = 0; i < N_METRICS; i++) {
         any |= answer->readings[i].known;
     }

@@ -56,10 +56,10 @@ void answer_uninit(struct answer *);
 void answer_merge(struct answer *to, const struct answer *from);
 
 /* The forms.  Internal to lib/answer*.c. */
-void answer_parse_json(const struct source *, const char *text, size_t size,
+void answer_parse_json(const struct source *, const char *text,
                        struct answer *);
 void answer_parse_prometheus(const struct source *, const char *text,
-                             size_t size, struct answer *);
+                             struct answer *);
 bool answer_parse_agent(const char *text, struct answer *);
 
 /* Reads a decimal number, all of 's' but white space.  "NaN" and "Inf" are

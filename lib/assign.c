@@ -174,10 +174,8 @@ allocate_ids(struct assignment *new, struct id_set *pool_ids,
     }
 }
 
-/* Returns who owns the slots of 'old', as indexes into the servers of 'pool',
- * or NULL if 'old' has no table of that size.  The caller frees it. */
-static uint16_t *
-translate_slots(const struct pool *pool, const struct assignment *old)
+uint16_t *
+assignment_owners(const struct pool *pool, const struct assignment *old)
 {
     uint16_t *owners;
     uint16_t *index;
@@ -208,7 +206,7 @@ assign_slots(struct assignment *new, const struct assignment *old)
     const struct pool *pool = new->pool;
     size_t n = pool->n_servers;
     uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
-    uint16_t *owners = translate_slots(pool, old);
+    uint16_t *owners = assignment_owners(pool, old);
     struct pool_demand demand;
 
     pool_demand_init(pool, &demand);
@@ -280,7 +278,7 @@ assignment_n_slots(const struct assignment *assignment, size_t index)
 size_t
 assignment_moved(const struct assignment *old, const struct assignment *new)
 {
-    uint16_t *owners = translate_slots(new->pool, old);
+    uint16_t *owners = assignment_owners(new->pool, old);
     size_t n_moved = new->pool->n_slots;
 
     if (owners) {

@@ -67,6 +67,12 @@ void assignments_index(const struct assignments *, struct strmap *index);
 /* The index of the server that has the member id, or SIZE_MAX. */
 size_t assignment_find_member(const struct assignment *, uint16_t member);
 
+/* Returns who owns the slots of 'old', another version of 'pool', as indexes
+ * into the servers of 'pool', or NULL if 'old' is NULL or has no table of that
+ * size.  The caller frees it. */
+uint16_t *assignment_owners(const struct pool *pool,
+                            const struct assignment *old);
+
 /* Number of slots that server 'index' owns. */
 size_t assignment_n_slots(const struct assignment *, size_t index);
 

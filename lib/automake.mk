@@ -79,6 +79,11 @@ lib_liblbgen_a_SOURCES = \
 	lib/live.h \
 	lib/lock.c \
 	lib/lock.h \
+	lib/metrics-agent.c \
+	lib/metrics-exec.c \
+	lib/metrics-http.c \
+	lib/metrics-internal.h \
+	lib/metrics.c \
 	lib/metrics.h \
 	lib/model-check.c \
 	lib/model-claims.c \
@@ -113,6 +118,13 @@ lib_liblbgen_a_SOURCES = \
 	lib/ports.h \
 	lib/record.c \
 	lib/record.h \
+	lib/refresh-internal.h \
+	lib/refresh-move.c \
+	lib/refresh-sample.c \
+	lib/refresh-switch.c \
+	lib/refresh-switch.h \
+	lib/refresh-targets.c \
+	lib/refresh.c \
 	lib/refresh.h \
 	lib/resident.c \
 	lib/resident.h \

@@ -45,11 +45,15 @@ refreshed_factor(const struct server *server)
 
     if (!r) {
         return REFRESHED_WHOLE;
+    } else if (r->agent == AGENT_DRAIN) {
+        return 0;
     }
     factor = (uint64_t) r->ratio * r->percent * r->start;
     factor /= REFRESHED_WHOLE * REFRESHED_WHOLE;
-    return (factor ? (uint32_t) factor
-            : r->ratio && r->percent && r->start ? 1 : 0);
+    if (!factor && r->ratio && r->percent && r->start) {
+        return 1;
+    }
+    return factor < REFRESHED_MAX ? (uint32_t) factor : REFRESHED_MAX;
 }
 
 bool
@@ -120,9 +124,9 @@ write_one(const struct server *server, FILE *stream)
 
     fprintf(stream, "\"%s\":{\"ratio\":%"PRIu16",\"percent\":%"PRIu16
             ",\"start\":%"PRIu16",\"since\":%"PRId64",\"away\":%d,"
-            "\"missed\":%"PRIu16",\"agent\":%d", server->name, r->ratio,
-            r->percent, r->start, r->since, r->away, r->missed,
-            (int) r->agent);
+            "\"moving\":%d,\"missed\":%"PRIu16",\"agent\":%d", server->name,
+            r->ratio, r->percent, r->start, r->since, r->away, r->moving,
+            r->missed, (int) r->agent);
     write_values("values", r->values, stream);
     write_values("counters", r->counters, stream);
     putc('}', stream);
@@ -187,7 +191,7 @@ static bool
 read_one(const struct node *node, struct server *server)
 {
     struct refreshed *r = refreshed_get(server);
-    int64_t ratio, percent, start, since, away, missed, agent;
+    int64_t ratio, percent, start, since, away, moving, missed, agent;
 
     if (node->type != NODE_MAPPING
         || !read_number(node, "ratio", UINT16_MAX, &ratio)
@@ -195,6 +199,7 @@ read_one(const struct node *node, struct server *server)
         || !read_number(node, "start", REFRESHED_WHOLE, &start)
         || !read_number(node, "since", INT64_MAX, &since)
         || !read_number(node, "away", 1, &away)
+        || !read_number(node, "moving", 1, &moving)
         || !read_number(node, "missed", UINT16_MAX, &missed)
         || !read_number(node, "agent", AGENT_DRAIN, &agent)) {
         return false;
@@ -204,6 +209,7 @@ read_one(const struct node *node, struct server *server)
     r->start = start;
     r->since = since;
     r->away = away;
+    r->moving = moving;
     r->missed = missed;
     r->agent = agent;
     return (read_values(node, "values", r->values)

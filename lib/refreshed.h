@@ -25,17 +25,21 @@
 /* Thousandths: what "all of it" is. */
 #define REFRESHED_WHOLE 1000
 
+/* No weight is more than ten times the file's. */
+#define REFRESHED_MAX (10 * REFRESHED_WHOLE)
+
 struct refreshed {
     /* Thousandths of the file's weight: their product counts. */
     uint16_t ratio;             /* By the weight policy. */
-    uint16_t percent;           /* By an agent; 0 also if it says drain. */
+    uint16_t percent;           /* By an agent. */
     uint16_t start;             /* By slow start. */
 
     int64_t since;              /* Seconds since the epoch when the server came
                                  * back, 0 for always there. */
     bool away;                  /* Not ready in the last round. */
+    bool moving;                /* On its way to another weight. */
     uint16_t missed;            /* Rounds in which it said nothing. */
-    enum agent_state agent;
+    enum agent_state agent;     /* The last that it said. */
     double values[N_METRICS];   /* Smoothed; NAN for those not known. */
     double counters[N_METRICS]; /* Likewise, as they were. */
 };

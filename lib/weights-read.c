@@ -69,7 +69,7 @@ weight_param_read(const struct reader *r, const struct node *node,
     number *= factor;
     if (!(factor > 0) || number < param->min || number > param->max
         || (param->kind == WEIGHT_COUNT && number != floor(number))) {
-        reader_error(r, &node->loc, "%s must be %g to %g%s, not %s",
+        reader_error(r, &node->loc, "%s must be %.15g to %.15g%s, not %s",
                      param->name, param->min, param->max,
                      examples[param->kind], DIAG_QUOTE(text));
         return false;

@@ -46,7 +46,6 @@ const struct weight_policy weight_least_connections = {
     .name = "least-connections",
     .params = least_params,
     .n_params = LEAST_N_PARAMS,
-    .relative = true,
     .usable = least_usable,
     .needs = "connections",
     .asks_switch = true,

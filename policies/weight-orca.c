@@ -88,7 +88,6 @@ const struct weight_policy weight_orca = {
     .name = "orca",
     .params = orca_params,
     .n_params = ORCA_N_PARAMS,
-    .relative = true,
     .usable = orca_usable,
     .needs = "qps, and utilization or cpu",
     .compute = orca_compute,

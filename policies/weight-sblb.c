@@ -92,7 +92,6 @@ const struct weight_policy weight_sblb = {
     .name = "sblb",
     .params = sblb_params,
     .n_params = SBLB_N_PARAMS,
-    .relative = true,
     .check = weight_ratios_check,
     .usable = weight_ratios_usable,
     .needs = WEIGHT_RATIOS_NEEDS,

@@ -86,10 +86,6 @@ struct weight_policy {
     const struct weight_param *params;
     size_t n_params;            /* At most WEIGHT_MAX_PARAMS. */
 
-    /* What it wants are only shares: the weights are scaled so that their sum
-     * is that of the configured ones. */
-    bool relative;
-
     /* Says what is wrong with 'params' taken together, NULL if nothing.  May
      * be NULL itself. */
     const char *(*check)(const double *params);
@@ -102,8 +98,9 @@ struct weight_policy {
     /* True if there is no use asking for more than the switch knows. */
     bool asks_switch;
 
-    /* Fills in wanted[0..n).  What it says for a server that is not usable is
-     * not looked at.  At least one is usable. */
+    /* Fills in wanted[0..n).  Only how they compare counts: they are scaled so
+     * that their sum is that of the configured weights.  What it says for a
+     * server that is not usable is not looked at.  At least one is usable. */
     void (*compute)(const struct weight_server *servers, size_t n,
                     const double *params, double *wanted);
 };

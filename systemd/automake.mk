@@ -2,15 +2,26 @@
 
 # Made by make and not by configure, because the directories may refer to
 # variables of make.  "@system-service" is systemd's.
-systemd_units = systemd/lbgen@.service
-systemd/lbgen@.service: systemd/lbgen@.service.in Makefile
-	$(AM_V_GEN)$(MKDIR_P) systemd && \
+make_unit = $(AM_V_GEN)$(MKDIR_P) systemd && \
 	sed -e 's,[@]sbindir[@],$(sbindir),g' \
 	    -e 's,[@]sysconfdir[@],$(sysconfdir),g' \
-	    '$(srcdir)/systemd/lbgen@.service.in' >$@.tmp && mv $@.tmp $@
+	    '$(srcdir)/$@.in' >$@.tmp && mv $@.tmp $@
 
-EXTRA_DIST += systemd/lbgen@.service.in
-CLEANFILES += $(systemd_units)
+made_units = \
+	systemd/lbgen-refresh@.service \
+	systemd/lbgen@.service
+systemd/lbgen-refresh@.service: systemd/lbgen-refresh@.service.in Makefile
+	$(make_unit)
+systemd/lbgen@.service: systemd/lbgen@.service.in Makefile
+	$(make_unit)
+
+systemd_units = $(made_units) systemd/lbgen-refresh@.timer
+
+EXTRA_DIST += \
+	systemd/lbgen-refresh@.service.in \
+	systemd/lbgen-refresh@.timer \
+	systemd/lbgen@.service.in
+CLEANFILES += $(made_units)
 
 if SYSTEMD_UNITS
 systemdsystemunit_DATA = $(systemd_units)

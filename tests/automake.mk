@@ -9,6 +9,7 @@ tests_lbtest_SOURCES = \
 	tests/lbtest-health.c \
 	tests/lbtest-model.c \
 	tests/lbtest-policies.c \
+	tests/lbtest-refresh.c \
 	tests/lbtest-slots.c \
 	tests/lbtest.c \
 	tests/lbtest.h
@@ -78,6 +79,7 @@ EXTRA_DIST += \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \
 	tests/test_reading.py \
+	tests/test_refresh.py \
 	tests/test_removal.py \
 	tests/test_resident.py \
 	tests/test_restart.py \
@@ -88,7 +90,8 @@ EXTRA_DIST += \
 	tests/test_slots.py \
 	tests/test_states_basic.py \
 	tests/test_systemd.py \
-	tests/test_valgrind.py
+	tests/test_valgrind.py \
+	tests/test_weight_policies.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
 # LBGEN_CHECK says which: in the environment, or else as configured.

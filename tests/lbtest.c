@@ -18,6 +18,7 @@ struct test {
 
 static const struct test tests[] = {
     { "check-times", lbtest_check_times },
+    { "answer", lbtest_answer },
     { "connection-parse", lbtest_connection_parse },
     { "control-flush", lbtest_control_flush },
     { "diags", lbtest_diags },
@@ -36,12 +37,17 @@ static const struct test tests[] = {
     { "nearest", lbtest_nearest },
     { "ovs-hash", lbtest_ovs_hash },
     { "policies", lbtest_policies },
+    { "poll", lbtest_poll },
     { "pool-rewrite", lbtest_pool_rewrite },
+    { "refresh", lbtest_refresh },
     { "refusal", lbtest_refusal },
     { "settings-rewrite", lbtest_settings_rewrite },
     { "slots", lbtest_slots },
     { "slots-moved", lbtest_slots_moved },
     { "slots-time", lbtest_slots_time },
+    { "slow-start", lbtest_slow_start },
+    { "weight", lbtest_weight },
+    { "weight-policies", lbtest_weight_policies },
 };
 
 int

@@ -37,6 +37,14 @@ int lbtest_settings_rewrite(int argc, char *argv[]);
 int lbtest_policies(int argc, char *argv[]);
 int lbtest_distribute(int argc, char *argv[]);
 
+/* lbtest-refresh.c */
+int lbtest_answer(int argc, char *argv[]);
+int lbtest_poll(int argc, char *argv[]);
+int lbtest_refresh(int argc, char *argv[]);
+int lbtest_slow_start(int argc, char *argv[]);
+int lbtest_weight(int argc, char *argv[]);
+int lbtest_weight_policies(int argc, char *argv[]);
+
 /* lbtest-slots.c */
 int lbtest_hash(int argc, char *argv[]);
 int lbtest_hash_mix(int argc, char *argv[]);

@@ -255,6 +255,26 @@ def test_policies():
                 in "\n".join(text)
 
 
+def test_weight_policies():
+    """Each with its parameters, their ranges and defaults."""
+    listed = subprocess.run([LBTEST, "weight-policies"], text=True, check=True,
+                            capture_output=True).stdout
+    text = "\n".join(section(LBGEN_YAML_5, "CHOOSING A WEIGHT POLICY"))
+    place = 0
+    for line in listed.strip().split("\n"):
+        name, *params = line.split()
+        if name != "common":
+            place = text.find(f".It Cm {name}\n", place)
+            assert place >= 0, name
+        for param in params:
+            key, low, high, value = re.fullmatch(
+                r"(.*)=(.*)\.\.(.*):(.*)", param).groups()
+            place = text.find(f".It Cm {key}\n", place)
+            assert place >= 0, (name, key)
+            assert re.match(rf"{low} to {high}( seconds)?, by default {value}\b",
+                            text[text.find("\n", place) + 1:]), (name, key)
+
+
 def described(key, title):
     """The text about a key, up to the next one."""
     text = "\n".join(section(LBGEN_YAML_5, title))

@@ -113,7 +113,8 @@ read_policy(const struct reader *r, const struct node *node,
     }
 }
 
-/* Checks what stands in braces in 'text'. */
+/* Checks the words in braces in 'text'.  Other braces, as in programs for
+ * awk(1), are what they are. */
 static bool
 check_braces(const struct reader *r, const struct source_loc *loc,
              const char *text)
@@ -121,7 +122,8 @@ check_braces(const struct reader *r, const struct source_loc *loc,
     static const char *const names[] = { "{ip}", "{name}", "{port}" };
 
     for (const char *s = strchr(text, '{'); s; s = strchr(s + 1, '{')) {
-        bool ok = false;
+        size_t n = strspn(s + 1, "abcdefghijklmnopqrstuvwxyz_");
+        bool ok = !n || s[1 + n] != '}';
 
         for (size_t i = 0; i < LB_ARRAY_SIZE(names); i++) {
             ok |= !strncmp(s, names[i], strlen(names[i]));

@@ -72,6 +72,7 @@ EXTRA_DIST += \
 	tests/test_lab.py \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \
+	tests/test_metrics.py \
 	tests/test_moves.py \
 	tests/test_neighbor.py \
 	tests/test_override.py \

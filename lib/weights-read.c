@@ -444,7 +444,8 @@ check_from(const struct reader *r, const struct node *node,
 {
     const struct weight_policy *policy = weights->policy;
 
-    if (!node_get(node, "from") && policy->asks_switch) {
+    if (!node_get(node, "from") && policy->asks_switch
+        && !weights_need(weights, METRIC_CPU)) {
         weights->sources = lb_xcalloc(1, sizeof *weights->sources);
         weights->n_sources = 1;
         weights->sources[0].loc = node->loc;

@@ -116,6 +116,7 @@ const struct weight_policy weight_threshold = {
     .name = "threshold",
     .params = threshold_params,
     .n_params = THRESHOLD_N_PARAMS,
+    .asks_switch = true,
     .check = threshold_check,
     .usable = threshold_usable,
     .needs = "packets, connections and cpu, as far as they have a limit",

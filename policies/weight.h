@@ -95,7 +95,7 @@ struct weight_policy {
     bool (*usable)(const double *values, const double *params);
     const char *needs;
 
-    /* True if there is no use asking for more than the switch knows. */
+    /* True if the switch, which no file has to name, knows enough. */
     bool asks_switch;
 
     /* Fills in wanted[0..n).  Only how they compare counts: they are scaled so

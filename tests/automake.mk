@@ -41,6 +41,7 @@ EXTRA_DIST += \
 	tests/lab.py \
 	tests/lab_capture.py \
 	tests/lab_frames.py \
+	tests/lab_load.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
 	tests/lab_topology.py \
@@ -81,6 +82,7 @@ EXTRA_DIST += \
 	tests/test_policies.py \
 	tests/test_reading.py \
 	tests/test_refresh.py \
+	tests/test_refresh_switch.py \
 	tests/test_removal.py \
 	tests/test_resident.py \
 	tests/test_restart.py \

@@ -85,3 +85,28 @@ def test_damaged_records(module_lab, valgrind):
     valgrind(2, "diff", path)
     valgrind(0, "apply", path)
     valgrind(0, "delete", path)
+
+
+def test_refresh(module_lab, valgrind):
+    """All kinds of sources, answers and silence."""
+    lab = module_lab
+    lab.write('{"cpu": 10, "memory": 20}', "s1")
+    lab.write("drain", "s2")
+    pool = lab.pool([3, 2, 2])
+    path = lab.file({**pool, "weights": {
+        "policy": "adaptive", "timeout": 3, "slow_start": "1m", "from": [
+            {"file": f"{lab.rundir}/{{name}}"},
+            {"exec": ["/bin/echo", '{"cpu": 30, "memory": 30}']},
+            {"http": "http://127.0.0.1:9/"}, {"agent": "127.0.0.1:9"},
+            "switch"]}})
+    valgrind(0, "apply", path)
+    valgrind(0, "refresh", path, "-v")
+    lab.write('{"cpu": 90, "memory": 90}', "s1")
+    valgrind(2, "diff", path, "--refresh")
+    valgrind(0, "refresh", path, "--json")
+    valgrind(0, "status", "-b", "br0", "--json")
+    broken = lab.file({**pool, "weights": {
+        "policy": "orca", "timeout": 3, "from": [
+            {"exec": ["/bin/false"]}, {"http": "http://127.0.0.1:9/"}]}})
+    valgrind(1, "refresh", broken)
+    valgrind(0, "delete", "--all", "-b", "br0")

@@ -423,11 +423,13 @@ def test_a_thaw_goes_on_where_it_was(simulate):
     ('[]', "there is no metric in the answer"),
     ('{', "is not JSON"), ("", "is empty"), ("\n \n", "is empty"),
     ("\0", "is not text"), ("stress 1 2 3", "line 1 of the answer"),
-    ('{"stress": 1, "timestamp": %d}' % (START - 1000), "s old"),
-    ('{"stress": 1, "timestamp": %d}' % (START + 10**6), "in the future"),
+    ('{"stress": 1, "timestamp": LONG_AGO}', "s old"),
+    ('{"stress": 1, "timestamp": FAR_OFF}', "in the future"),
 ])
 def test_nonsense(simulate, text, complaint):
     """That sample is ignored, and said; the others count."""
+    text = text.replace("LONG_AGO", str(START - 1000))
+    text = text.replace("FAR_OFF", str(START + 10**6))
     sim = simulate({**ADAPTIVE, "smoothing": 0}, (1, 1, 1))
     sim.round(stress(0.0, 0.0, 0.0))
     result = sim.round(stress(0.0, 0.9, 0.0) | {"s1": text})

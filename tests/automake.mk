@@ -33,6 +33,7 @@ endif
 
 EXTRA_DIST += \
 	tests/bench \
+	tests/bench_refresh.py \
 	tests/conftest.py \
 	tests/demo.py \
 	tests/errors \
@@ -53,6 +54,7 @@ EXTRA_DIST += \
 	tests/test_apply.py \
 	tests/test_arp.py \
 	tests/test_bench.py \
+	tests/test_bench_refresh.py \
 	tests/test_busy.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
@@ -113,3 +115,10 @@ bench: lbgen/lbgen tests/traffic
 	PYTHONPATH='$(abs_top_srcdir)/tests' PYTHONDONTWRITEBYTECODE=1 \
 	    $(srcdir)/tests/sandbox /usr/bin/python3 -m bench $(BENCH_ARGS)
 .PHONY: bench
+
+# Weights by load against fixed ones.  BENCH_ARGS are seconds for each.
+bench-refresh: lbgen/lbgen
+	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
+	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
+	    '$(abs_top_srcdir)/tests/bench_refresh.py' $(BENCH_ARGS)
+.PHONY: bench-refresh

@@ -5,6 +5,7 @@ dist_examples_DATA = \
 	examples/adaptive.yaml \
 	examples/anchors.yaml \
 	examples/direct.yaml \
+	examples/ipv6.yaml \
 	examples/low-bits.yaml \
 	examples/random.yaml \
 	examples/sblb.yaml \

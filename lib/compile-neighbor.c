@@ -60,6 +60,7 @@ void
 compile_neighbor(struct compiler *c, const struct pool *pool,
                  const struct ip *vip)
 {
+    compiler_match_vlan(c, pool->path.vlan);
     match_icmp6(c, ND_NEIGHBOR_SOLICIT);
     match_set_nw_ttl(&c->match, NEIGHBOR_HOP_LIMIT);
     match_set_nd_target(&c->match, &vip->addr);
@@ -73,6 +74,7 @@ void
 compile_echo6(struct compiler *c, const struct pool *pool,
               const struct ip *vip)
 {
+    compiler_match_vlan(c, pool->path.vlan);
     match_icmp6(c, ICMP6_ECHO_REQUEST);
     match_set_ipv6_dst(&c->match, &vip->addr);
     put_turn_around(c, pool, vip, ICMP6_ECHO_REPLY);

@@ -194,6 +194,19 @@ flow_slot(const struct of_flow *flow)
     return match.flow.regs[REG_SLOT - MFF_REG0];
 }
 
+/* Whether 'flow' is for packets of the client's family, or of any. */
+static bool
+is_of_family(const struct explanation *e, const struct of_flow *flow)
+{
+    bool v4 = ip_is_v4(&e->packet.tuple.src);
+    struct match match;
+
+    minimatch_expand(&flow->match, &match);
+    return (!match.wc.masks.dl_type
+            || match.flow.dl_type == htons(v4 ? ETHERTYPE_IP
+                                           : ETHERTYPE_IPV6));
+}
+
 /* Whether packets that the answer speaks of meet 'flow'. */
 static bool
 on_path(const struct explanation *e, const struct of_flow *flow)
@@ -201,7 +214,7 @@ on_path(const struct explanation *e, const struct of_flow *flow)
     uint64_t cookie = flow->cookie;
     size_t server;
 
-    if (cookie_pool(cookie) != e->assignment->id) {
+    if (cookie_pool(cookie) != e->assignment->id || !is_of_family(e, flow)) {
         return false;
     }
     switch (cookie_kind(cookie)) {

@@ -23,9 +23,10 @@ they have addresses of that as well, in fd00::/64:
     server s1, s2, ...  fd00::1, ...
     client c1, c2, ...  fd00::1:1, ...
 
-They have no link-local addresses, look for no duplicates and for no routers,
-so all that they send of themselves is a report of multicast groups when they
-start.  Works only
+Their link-local addresses are alike, fe80::1 and fe80::1:1.  They look for no
+duplicates and for no routers, so all that they send of themselves are a report
+of multicast groups when they start, and doubts about their neighbours.  Works
+only
 in tests/sandbox; at the end of the lab all its processes are gone, and the
 test fails if the switch crashed or logged an error.
 """
@@ -323,7 +324,9 @@ class Lab:
                 echo 0 > $conf/dad_transmits
                 echo 0 > $conf/disable_ipv6
             done
-            ip address add {host.ip6}/64 dev eth0 nodad""")
+            ip address add {host.ip6}/64 dev eth0 nodad
+            ip address add {host.ip6.replace('fd00', 'fe80')}/64 dev eth0 nodad
+            """)
 
     def set_link(self, host, up):
         """Plugs or pulls the host's cable."""

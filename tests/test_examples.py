@@ -108,13 +108,44 @@ def check_sticky(lab, pool):
     assert_shares(Counter(counts), weights(pool), 120)
 
 
+def check_sticky6(lab, pool):
+    """As check_sticky(), for clients of IPv6."""
+    assert pool["sticky"]["prefix6"] == 56
+    networks = lab.client_addresses6("c2", 120, 56)
+    sources = [address.replace("00::1", host) for address in networks
+               for host in ("00::1", "00::2", "ff:1::1")]
+    traffic = lab.connect("c2", pool["vip"], pool["port"], len(sources),
+                          sources=sources)
+    assert not traffic.failures
+    chosen = [{name for host in range(3)
+               for name in traffic.by_source[sources[3 * i + host]]}
+              for i in range(len(networks))]
+    assert all(len(servers) == 1 for servers in chosen)
+    assert_shares(Counter(name for servers in chosen for name in servers),
+                  weights(pool), 120)
+
+
+def check(lab, pool):
+    if isinstance(pool["vip"], list):
+        for vip in pool["vip"]:
+            check(lab, {**pool, "vip": vip})
+    elif pool.get("policy") != "sticky":
+        check_wrr(lab, pool)
+    elif ":" in pool["vip"]:
+        check_sticky6(lab, pool)
+    else:
+        check_sticky(lab, pool)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=map(os.path.basename, EXAMPLES))
 def test_example(make_lab, path):
     with open(path) as file:
         content = yaml.safe_load(file)
     assert content["bridge"] == "br0"
     lab = make_lab(fail_mode="secure" if content.get("fallback") == "normal"
-                   else "standalone")
+                   else "standalone",
+                   ipv6=any(":" in str(pool["vip"])
+                            for pool in content["pools"]))
     empty = snapshot(lab)
     for args, status in ((("check", path), 0), (("diff", path), 2),
                          (("apply", path), 0), (("diff", path), 0)):
@@ -122,7 +153,6 @@ def test_example(make_lab, path):
         assert not result.stderr
     start_servers(lab, content["pools"])
     for pool in content["pools"]:
-        (check_sticky if pool.get("policy") == "sticky"
-         else check_wrr)(lab, pool)
+        check(lab, pool)
     lab.lbgen("delete", path)
     assert snapshot(lab) == empty

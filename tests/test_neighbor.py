@@ -90,9 +90,8 @@ def net(make_module_lab):
     apply(lab, lab.pool_yaml(vip=VIP, vip_mac=GIVEN))
     # What they will ask from.
     for host in "c1", "s1":
-        for address in "2001:db8::7", "fe80::1":
-            lab.run(host, "ip", "address", "add", f"{address}/128", "dev",
-                    "eth0", "nodad")
+        lab.run(host, "ip", "address", "add", "2001:db8::7/128", "dev",
+                "eth0", "nodad")
     net = Net(lab)
     yield net
     net.close()
@@ -103,13 +102,18 @@ FORMS = {
     "unicast": {"dst": GIVEN, "ip_dst": VIP},
     "unicast, no option": {"dst": GIVEN, "ip_dst": VIP, "options": b""},
     "from another network": {"ip_src": "2001:db8::7"},
-    "from a link-local address": {"ip_src": "fe80::1"},
     "tagged": {"vlan": 5},
     "another hardware address inside": {
         "options": option(SOURCE, mac("02:00:00:00:77:77"))},
     "two options": {"options": option(SOURCE, mac("02:00:00:00:77:77"))
                     + option(NONCE, b"nonce!")},
 }
+
+
+def test_answered_to_a_link_local_address(net):
+    asked = net.solicitation("c1", ip_src="fe80::1:1")
+    assert net.send("c1", asked.frame()) == {
+        "c1": [net.answer(asked, GIVEN).frame()]}
 
 
 @pytest.mark.parametrize("host", ["c1", "s1"])

@@ -19,6 +19,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/cmd-delete.c \
 	lbgen/cmd-explain.c \
 	lbgen/cmd-export.c \
+	lbgen/cmd-monitor.c \
 	lbgen/cmd-override.c \
 	lbgen/cmd-refresh.c \
 	lbgen/cmd-status.c \
@@ -27,9 +28,16 @@ lbgen_lbgen_SOURCES = \
 	lbgen/connect.h \
 	lbgen/drain-wait.c \
 	lbgen/drain-wait.h \
+	lbgen/job.c \
+	lbgen/job.h \
 	lbgen/load.c \
 	lbgen/load.h \
 	lbgen/main.c \
+	lbgen/monitor-files.c \
+	lbgen/monitor-sync.c \
+	lbgen/monitor.h \
+	lbgen/notify.c \
+	lbgen/notify.h \
 	lbgen/options.c \
 	lbgen/options.h \
 	lbgen/report-explain.c \

@@ -106,6 +106,7 @@ int cmd_diff(const struct command_context *);
 int cmd_explain(const struct command_context *);
 int cmd_export(const struct command_context *);
 int cmd_refresh(const struct command_context *);
+int cmd_monitor(const struct command_context *);
 int cmd_status(const struct command_context *);
 
 #endif /* lbgen/command.h */

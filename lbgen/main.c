@@ -51,6 +51,8 @@ const struct command commands[] = {
     { "refresh", "FILE", "move weights after what servers report, once",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 1, 1,
       cmd_refresh },
+    { "monitor", "FILE", "check servers, keep the bridge right, as a service",
+      0, 1, 1, cmd_monitor },
     { NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 

@@ -16,11 +16,20 @@ lib_liblbgen_a_SOURCES = \
 	lib/arena.h \
 	lib/assign.c \
 	lib/assign.h \
+	lib/attempt-arp.c \
+	lib/attempt-exec.c \
+	lib/attempt-http.c \
+	lib/attempt-icmp.c \
+	lib/attempt-tcp.c \
+	lib/attempt.c \
+	lib/attempt.h \
 	lib/bridge.c \
 	lib/bridge.h \
 	lib/check-read.c \
 	lib/check.c \
 	lib/check.h \
+	lib/checker.c \
+	lib/checker.h \
 	lib/compile-arp.c \
 	lib/compile-direct.c \
 	lib/compile-emit.c \
@@ -84,6 +93,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/metrics-http.c \
 	lib/metrics-internal.h \
 	lib/metrics.c \
+	lib/loop.c \
+	lib/loop.h \
 	lib/metrics.h \
 	lib/model-check.c \
 	lib/model-claims.c \
@@ -126,16 +137,16 @@ lib_liblbgen_a_SOURCES = \
 	lib/refresh-targets.c \
 	lib/refresh.c \
 	lib/refresh.h \
-	lib/resident.c \
-	lib/resident.h \
 	lib/refreshed.c \
 	lib/refreshed.h \
+	lib/removal.c \
+	lib/removal.h \
+	lib/resident.c \
+	lib/resident.h \
 	lib/session-target.c \
 	lib/session-target.h \
 	lib/session.c \
 	lib/session.h \
-	lib/removal.c \
-	lib/removal.h \
 	lib/slots.c \
 	lib/slots.h \
 	lib/strmap.c \
@@ -150,6 +161,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/update.h \
 	lib/util.c \
 	lib/util.h \
+	lib/watch.c \
+	lib/watch.h \
 	lib/weights-read.c \
 	lib/weights.c \
 	lib/weights.h

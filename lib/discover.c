@@ -514,3 +514,30 @@ discover(struct session *session, const struct bridge *bridge,
     free(d.questions);
     return ok;
 }
+
+bool
+discover_known(struct session *session, const struct bridge *bridge,
+               struct model *model)
+{
+    struct discovery d = {
+        .session = session, .bridge = bridge, .bridge_name = ""
+    };
+    bool all = true;
+
+    collect_wanted(&d, model, NULL);
+    for (size_t i = 0; i < d.n_wanted; i++) {
+        struct server *server = d.wanted[i].server;
+        const struct server *known = find_known(&d, server);
+
+        if (known) {
+            found_set(server, server_mac(known), server_interface(known));
+        } else if (!server_is_located(server)
+                   || ports_find(&bridge->ports, server_interface(server))
+                   == PORT_NONE) {
+            found_set_missing(server);
+            all = false;
+        }
+    }
+    free(d.wanted);
+    return all;
+}

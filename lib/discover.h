@@ -32,4 +32,9 @@
 bool discover(struct session *, const struct bridge *, struct model *,
               const struct server *only, bool allow_missing, struct diags *);
 
+/* Asks nobody: servers of 'model' are where the bridge knows them to be, or
+ * where they are in 'model' already.  Others are missing; then it returns
+ * false. */
+bool discover_known(struct session *, const struct bridge *, struct model *);
+
 #endif /* lib/discover.h */

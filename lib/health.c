@@ -157,8 +157,8 @@ read_number(const struct node *node, const char *key, int64_t max,
     return end != number->scalar && !*end && *value >= 0 && *value <= max;
 }
 
-static bool
-read_one(const struct node *node, struct health *h)
+bool
+health_read_server(const struct node *node, struct health *h)
 {
     const struct node *state = node_get(node, "state");
     const struct node *error = node_get(node, "error");
@@ -192,12 +192,33 @@ health_read(const struct node *node, struct pool *pool)
         size_t j = pool_find_server(pool, node->pairs[i].key->scalar);
 
         if (j == SIZE_MAX || value->type != NODE_MAPPING
-            || !read_one(value, &pool->servers[j].health)) {
+            || !health_read_server(value, &pool->servers[j].health)) {
             return false;
         }
     }
     health_settle(pool);
     return true;
+}
+
+static void
+copy_health(struct health *new, const struct health *old)
+{
+    free(new->error);
+    *new = *old;
+    new->error = old->error ? lb_xstrdup(old->error) : NULL;
+}
+
+void
+health_take_over(struct pool *pool, const struct pool *old)
+{
+    for (size_t i = 0; old && i < old->n_servers; i++) {
+        size_t j = pool_find_server(pool, old->servers[i].name);
+
+        if (j != SIZE_MAX) {
+            copy_health(&pool->servers[j].health, &old->servers[i].health);
+        }
+    }
+    health_settle(pool);
 }
 
 void
@@ -210,16 +231,33 @@ health_carry(const struct assignments *installed, struct model *model)
         struct pool *pool = model->pools[i];
         const struct assignment *a = strmap_get(&index, pool->name);
 
-        for (size_t j = 0; a && j < a->pool->n_servers; j++) {
-            const struct health *old = &a->pool->servers[j].health;
-            size_t k = pool_find_server(pool, a->pool->servers[j].name);
+        health_take_over(pool, a ? a->pool : NULL);
+    }
+    strmap_uninit(&index);
+}
 
-            if (k != SIZE_MAX) {
-                struct health *new = &pool->servers[k].health;
+void
+health_adopt(const struct assignments *installed, struct model *model,
+             int64_t now)
+{
+    struct strmap index = { NULL, 0, 0 };
 
-                free(new->error);
-                *new = *old;
-                new->error = old->error ? lb_xstrdup(old->error) : NULL;
+    assignments_index(installed, &index);
+    for (size_t i = 0; i < model->n_pools; i++) {
+        struct pool *pool = model->pools[i];
+        const struct assignment *a = strmap_get(&index, pool->name);
+
+        for (size_t j = 0; j < pool->n_servers; j++) {
+            struct server *server = &pool->servers[j];
+            size_t k = (a ? pool_find_server(a->pool, server->name)
+                        : SIZE_MAX);
+
+            if (server->health.state != HEALTH_UNKNOWN) {
+                continue;
+            } else if (k != SIZE_MAX) {
+                copy_health(&server->health, &a->pool->servers[k].health);
+            } else {
+                health_set(server, HEALTH_STARTING, NULL, now);
             }
         }
         health_settle(pool);

@@ -44,9 +44,21 @@ bool health_exists(const struct pool *);
 void health_write(const struct pool *, FILE *);
 bool health_read(const struct node *node, struct pool *);
 
+/* Reads that of one server, as health_write() writes it, into '*health', whose
+ * 'error' must be NULL. */
+bool health_read_server(const struct node *node, struct health *health);
+
 /* Takes over into 'model' the health of the installed servers of the same pool
  * and name. */
 void health_carry(const struct assignments *installed, struct model *);
+
+/* Takes over into 'pool' the health of servers of 'old', which may be NULL. */
+void health_take_over(struct pool *pool, const struct pool *old);
+
+/* As health_carry(), for servers of 'model' of which nothing is known.  Those
+ * that are checked and not installed are starting. */
+void health_adopt(const struct assignments *installed, struct model *,
+                  int64_t now);
 
 const char *health_state_name(enum health_state);
 

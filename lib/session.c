@@ -210,14 +210,21 @@ session_open(const struct session_options *options, struct diags *diags)
 }
 
 void
+session_unlock(struct session *s)
+{
+    if (s->lock >= 0) {
+        close(s->lock);
+        s->lock = -1;
+    }
+}
+
+void
 session_close(struct session *s)
 {
     if (s) {
         ofpbuf_list_delete(&s->inbox);
         vconn_close(s->vconn);
-        if (s->lock >= 0) {
-            close(s->lock);
-        }
+        session_unlock(s);
         free(s->bridge);
         free(s);
     }

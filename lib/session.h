@@ -44,6 +44,9 @@ void session_init(int verbose);
 struct session *session_open(const struct session_options *, struct diags *);
 void session_close(struct session *);
 
+/* Lets others change the bridge from now on. */
+void session_unlock(struct session *);
+
 /* The bridge, as the user named it, and the time-out in seconds. */
 const char *session_bridge(const struct session *);
 int session_timeout(const struct session *);

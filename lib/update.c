@@ -139,6 +139,7 @@ update_prepare(struct session *session, const struct bridge *bridge,
     ofstate_init(&update->residents);
     memset(&update->changes, 0, sizeof update->changes);
     memset(&update->cut, 0, sizeof update->cut);
+    update->sent = false;
     assignments_compute(model, &bridge->assignments, &update->assignments);
     removal_prepare(session, bridge, model, &update->assignments,
                     &update->removal, diags);
@@ -306,8 +307,8 @@ check_back(struct session *session, const struct update *update,
 }
 
 enum update_result
-update_commit(struct session *session, struct update *update,
-              struct diags *diags)
+update_send(struct session *session, struct update *update,
+            struct diags *diags)
 {
     enum update_result result;
 
@@ -317,12 +318,37 @@ update_commit(struct session *session, struct update *update,
     }
     result = send_changes(session, update, &update->changes,
                           &update->bridge->generation, diags);
-    if (result == UPDATE_DONE
-        && !conntrack_cut(session, update->removal.zone,
-                          update->removal.targets, update->removal.n_targets,
-                          &update->cut, diags)) {
+    update->sent = result == UPDATE_DONE;
+    return result;
+}
+
+bool
+update_cut(struct session *session, struct update *update,
+           struct diags *diags)
+{
+    return (!update->sent
+            || conntrack_cut(session, update->removal.zone,
+                             update->removal.targets,
+                             update->removal.n_targets, &update->cut, diags));
+}
+
+enum update_result
+update_check(struct session *session, const struct update *update,
+             struct diags *diags)
+{
+    return (update->sent ? check_back(session, update, true, diags)
+            : UPDATE_DONE);
+}
+
+enum update_result
+update_commit(struct session *session, struct update *update,
+              struct diags *diags)
+{
+    enum update_result result = update_send(session, update, diags);
+
+    if (result == UPDATE_DONE && !update_cut(session, update, diags)) {
         result = UPDATE_FAILED;
     }
-    return (result == UPDATE_DONE
-            ? check_back(session, update, true, diags) : result);
+    return (result == UPDATE_DONE ? update_check(session, update, diags)
+            : result);
 }

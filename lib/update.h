@@ -26,6 +26,7 @@ struct update {
     struct changes changes;
     struct removal removal;
     struct conntrack_result cut;    /* By update_commit(). */
+    bool sent;                  /* There was something to change, and it is. */
 };
 
 /* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is
@@ -53,6 +54,16 @@ enum update_result {
  * otherwise. */
 enum update_result update_commit(struct session *, struct update *,
                                  struct diags *);
+
+/* What update_commit() consists of, in this order, for those who have something
+ * to do in between: the bundle, which alone may return UPDATE_OVERTAKEN;
+ * cutting connections, which may take a second; and reading back.  False from
+ * update_cut() means UPDATE_FAILED. */
+enum update_result update_send(struct session *, struct update *,
+                               struct diags *);
+bool update_cut(struct session *, struct update *, struct diags *);
+enum update_result update_check(struct session *, const struct update *,
+                                struct diags *);
 void update_uninit(struct update *);
 
 #endif /* lib/update.h */

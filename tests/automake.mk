@@ -43,6 +43,7 @@ EXTRA_DIST += \
 	tests/lab_capture.py \
 	tests/lab_frames.py \
 	tests/lab_load.py \
+	tests/lab_monitor.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
 	tests/lab_topology.py \
@@ -56,6 +57,7 @@ EXTRA_DIST += \
 	tests/test_bench.py \
 	tests/test_bench_refresh.py \
 	tests/test_busy.py \
+	tests/test_checker.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
 	tests/test_connections.py \
@@ -76,6 +78,8 @@ EXTRA_DIST += \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \
 	tests/test_metrics.py \
+	tests/test_monitor.py \
+	tests/test_monitor_repair.py \
 	tests/test_moves.py \
 	tests/test_neighbor.py \
 	tests/test_override.py \

@@ -5,10 +5,14 @@
 #include "tests/lbtest.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <time.h>
 
+#include "lib/checker.h"
 #include "lib/health-track.h"
 #include "lib/health.h"
 
@@ -107,5 +111,94 @@ lbtest_health_settle(int argc, char *argv[])
     model_destroy(model);
     document_destroy(document);
     diags_destroy(diags);
+    return EXIT_SUCCESS;
+}
+
+static void
+stop_run(void *stop)
+{
+    *(bool *) stop = true;
+}
+
+static void
+print_change(void *start LB_UNUSED, struct pool *pool, struct server *server,
+             enum health_state before)
+{
+    printf("%s/%s %s -> %s\n", pool->name, server->name,
+           health_state_name(before),
+           health_state_name(server->health.state));
+    fflush(stdout);
+}
+
+/* Largest resident set so far, in kB. */
+static long
+peak_memory(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* Prints for each server what is known of it: checks, failures, the duration
+ * of the last one in milliseconds, and its error. */
+static void
+print_stats(const struct checker *checker, const struct model *model)
+{
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *pool = model->pools[i];
+
+        for (size_t j = 0; j < pool->n_servers; j++) {
+            struct checker_stats stats;
+
+            if (checker_get_stats(checker, pool, &pool->servers[j], &stats)) {
+                printf("%s/%s %"PRIu64" %"PRIu64" %"PRId64" %s\n",
+                       pool->name, pool->servers[j].name, stats.n_checks,
+                       stats.n_failed, stats.took, stats.error);
+            }
+        }
+    }
+}
+
+/* checker FILE MS: runs the checks of a file for so long.  Prints changes of
+ * health, then what is known of each server, then "N checks, M kB at most, C
+ * ms of CPU". */
+int
+lbtest_checker(int argc, char *argv[])
+{
+    struct diags *diags = diags_create();
+    struct document *document = argc > 2
+        ? document_read_file(argv[1], diags) : NULL;
+    struct model *model = document ? model_read(document, diags) : NULL;
+    struct loop_timer timer = { .place = 0 };
+    struct checker *checker;
+    bool stop = false;
+    struct loop *loop;
+    clock_t cpu;
+
+    diags_flush(diags, stderr);
+    diags_destroy(diags);
+    if (!model) {
+        return EXIT_FAILURE;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    loop = loop_create();
+    checker = checker_create(loop, print_change, NULL);
+    checker_load(checker, model);
+    checker_start(checker);
+    cpu = clock();
+    loop_timer_set(loop, &timer, loop_now() + atoi(argv[2]), stop_run,
+                   &stop);
+    while (!stop) {
+        loop_run_once(loop);
+    }
+    print_stats(checker, model);
+    printf("%zu checks, %ld kB at most, %ld ms of CPU\n",
+           checker_n_items(checker), peak_memory(),
+           (long) ((clock() - cpu) * 1000 / CLOCKS_PER_SEC));
+    checker_destroy(checker);
+    loop_destroy(loop);
+    model_destroy(model);
+    document_destroy(document);
     return EXIT_SUCCESS;
 }

@@ -19,6 +19,7 @@ struct test {
 static const struct test tests[] = {
     { "check-times", lbtest_check_times },
     { "answer", lbtest_answer },
+    { "checker", lbtest_checker },
     { "connection-parse", lbtest_connection_parse },
     { "control-flush", lbtest_control_flush },
     { "diags", lbtest_diags },

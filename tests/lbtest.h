@@ -19,6 +19,7 @@ int lbtest_ovs_hash(int argc, char *argv[]);
 
 /* lbtest-health.c */
 int lbtest_check_times(int argc, char *argv[]);
+int lbtest_checker(int argc, char *argv[]);
 int lbtest_health_settle(int argc, char *argv[]);
 int lbtest_health_track(int argc, char *argv[]);
 

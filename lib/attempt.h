@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef LB_ATTEMPT_H
+#define LB_ATTEMPT_H 1
+
+/* One attempt at a check
+ * ======================
+ *
+ * Asks a server once, without ever blocking, and says in the end whether it
+ * answered as the check wants.  Each type of check is a file
+ * lib/attempt-TYPE.c with one struct attempt_class. */
+
+#include "lib/check.h"
+#include "lib/loop.h"
+
+struct attempt;
+
+/* What attempts share. */
+struct attempts {
+    struct loop *loop;          /* Borrowed. */
+    struct http_client *http;   /* Made when it is first needed. */
+    struct process *processes;  /* Of checks by programs. */
+};
+
+/* Longest error, with its null byte. */
+#define ATTEMPT_ERROR_SIZE 128
+
+/* What to ask, all of it borrowed for as long as the attempt lasts. */
+struct attempt_target {
+    const struct check *check;
+    struct ip ip;
+    uint16_t port;
+    const char *pool;           /* Names, for programs. */
+    const char *server;
+};
+
+/* A type of check. */
+struct attempt_class {
+    size_t size;                /* Of a struct that begins with an attempt. */
+
+    /* Begins.  May call attempt_end() at once. */
+    void (*start)(struct attempt *);
+
+    /* Lets go of all that it has.  Also called at the end. */
+    void (*stop)(struct attempt *);
+};
+
+struct attempt {
+    const struct attempt_class *class;
+    struct attempts *all;
+    struct attempt_target target;
+    int64_t began;
+    int64_t lost;               /* loop_lost() at the time. */
+    int64_t deadline;
+    struct loop_timer timer;
+
+    /* Called once, unless the attempt is cancelled: 'error' is NULL if it
+     * succeeded.  The attempt is gone after that. */
+    void (*done)(void *aux, const char *error, int64_t took);
+    void *aux;
+};
+
+extern const struct attempt_class attempt_tcp;
+extern const struct attempt_class attempt_http;
+extern const struct attempt_class attempt_exec;
+extern const struct attempt_class attempt_icmp;
+extern const struct attempt_class attempt_arp;
+
+void attempts_init(struct attempts *, struct loop *);
+void attempts_uninit(struct attempts *);
+
+/* Begins one.  'done' is never called before this has returned. */
+struct attempt *attempt_start(struct attempts *,
+                              const struct attempt_target *,
+                              void (*done)(void *aux, const char *error,
+                                           int64_t took),
+                              void *aux);
+void attempt_cancel(struct attempt *);
+
+/* For classes: the end, with success if 'format' is NULL.  The attempt's
+ * owner hears of it when the loop goes round, so this may be called from
+ * anywhere, also twice: the first time counts. */
+void attempt_end(struct attempt *, const char *format, ...) LB_PRINTF(2, 3);
+
+/* A socket address for 'ip' and 'port'.  Returns its size. */
+struct sockaddr_storage;
+unsigned int attempt_address(const struct ip *ip, uint16_t port,
+                             struct sockaddr_storage *);
+
+/* In lib/attempt-http.c and lib/attempt-exec.c: let go of what they share. */
+void http_client_destroy(struct http_client *);
+void processes_end(struct attempts *);
+
+#endif /* lib/attempt.h */

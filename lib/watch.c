@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openvswitch/ofp-connection.h>
+#include <openvswitch/ofp-monitor.h>
+#include <openvswitch/ofp-msgs.h>
+#include <openvswitch/ofp-util.h>
+#include <openvswitch/poll-loop.h>
+#include <openvswitch/util.h>
+#include <openvswitch/vconn.h>
+
+#include "lib/layout.h"
+#include "lib/session-target.h"
+#include "lib/util.h"
+
+/* Tables in which nothing is learned, so that what happens there is somebody's
+ * doing. */
+static const uint8_t quiet_tables[] = {
+    TABLE_FORWARD, TABLE_REVERSE, TABLE_SERVER, TABLE_RECORD, TABLE_RETURN,
+};
+
+struct watch {
+    const struct session_options *options;  /* Borrowed. */
+    char *name;                 /* Of the vconn. */
+    void (*event)(void *aux, enum watch_event);
+    void *aux;
+
+    struct vconn *vconn;        /* NULL while there is none. */
+    bool connected;
+    long long int retry;        /* When to connect, if there is none. */
+    long long int deadline;     /* Of what is waited for. */
+    bool asked;                 /* For a sign of life. */
+
+    bool has_tables;
+    struct settings settings;
+    bool subscribed;
+};
+
+struct watch *
+watch_create(const struct session_options *options,
+             void (*event)(void *aux, enum watch_event), void *aux)
+{
+    struct watch *w = lb_xcalloc(1, sizeof *w);
+
+    w->options = options;
+    w->name = session_vconn_name(options->bridge);
+    w->event = event;
+    w->aux = aux;
+    return w;
+}
+
+void
+watch_destroy(struct watch *w)
+{
+    if (w) {
+        vconn_close(w->vconn);
+        free(w->name);
+        free(w);
+    }
+}
+
+void
+watch_set_tables(struct watch *w, const struct settings *settings)
+{
+    if (!w->has_tables || w->settings.entry_table != settings->entry_table
+        || w->settings.table_base != settings->table_base) {
+        w->settings = *settings;
+        w->has_tables = true;
+        w->subscribed = false;
+    }
+}
+
+bool
+watch_is_up(const struct watch *w)
+{
+    return w->connected;
+}
+
+static void
+lose(struct watch *w)
+{
+    bool was = w->connected;
+
+    vconn_close(w->vconn);
+    w->vconn = NULL;
+    w->connected = w->subscribed = w->asked = false;
+    w->retry = session_now() + WATCH_RETRY;
+    if (was) {
+        w->event(w->aux, WATCH_DOWN);
+    }
+}
+
+/* Sends 'message', which it takes over.  There is never so much to send that
+ * the switch would not take it at once; if it does not, it is in trouble. */
+static bool
+send_message(struct watch *w, struct ofpbuf *message)
+{
+    int error = vconn_send(w->vconn, message);
+
+    if (error) {
+        ofpbuf_delete(message);
+        lose(w);
+    }
+    return !error;
+}
+
+static bool
+monitor_table(struct watch *w, uint32_t id, uint8_t table)
+{
+    struct ofputil_flow_monitor_request request = {
+        .id = id,
+        .command = OFPFMC_ADD,
+        .flags = OFPFMF_ADD | OFPFMF_REMOVED | OFPFMF_MODIFY,
+        .out_port = OFPP_ANY,
+        .out_group = OFPG_ANY,
+        .table_id = table,
+    };
+    struct ofpbuf *message = ofpbuf_new(0);
+
+    match_init_catchall(&request.match);
+    ofputil_append_flow_monitor_request(&request, message,
+                                        OFPUTIL_P_OF15_OXM);
+    ofpmsg_update_length(message);
+    return send_message(w, message);
+}
+
+/* Has the switch tell of changes. */
+static void
+subscribe(struct watch *w)
+{
+    struct ofputil_async_cfg async = OFPUTIL_ASYNC_CFG_INIT;
+    uint32_t id = 1;
+
+    w->subscribed = true;
+    async.primary[OAM_REQUESTFORWARD] = 1u << OFPRFR_GROUP_MOD;
+    async.secondary[OAM_REQUESTFORWARD] = 1u << OFPRFR_GROUP_MOD;
+    if (!send_message(w, ofputil_encode_set_async_config(
+                             &async, 1u << OAM_REQUESTFORWARD,
+                             OFP15_VERSION))
+        || !monitor_table(w, id++, w->settings.entry_table)) {
+        return;
+    }
+    for (size_t i = 0; i < LB_ARRAY_SIZE(quiet_tables); i++) {
+        if (!monitor_table(w, id++,
+                           w->settings.table_base + quiet_tables[i])) {
+            return;
+        }
+    }
+}
+
+/* Whether one of the updates in 'message' is of a flow of lbgen's, and not one
+ * that comes and goes by itself. */
+static bool
+tells_of_ours(struct ofpbuf *message)
+{
+    struct ofputil_flow_update update;
+    struct ofpbuf acts;
+    bool ours = false;
+
+    ofpbuf_init(&acts, 64);
+    while (!ofputil_decode_flow_update(&update, message, &acts)) {
+        uint64_t cookie = be64toh((OVS_FORCE uint64_t) update.cookie);
+        enum cookie_kind kind = cookie_kind(cookie);
+
+        ours = ours || (update.event != OFPFME_ABBREV
+                        && (cookie & COOKIE_MASK) == COOKIE_MAGIC
+                        && kind != COOKIE_PROBE && !cookie_is_learned(kind));
+    }
+    ofpbuf_uninit(&acts);
+    return ours;
+}
+
+static void
+take_message(struct watch *w, struct ofpbuf *message)
+{
+    enum ofptype type;
+
+    w->asked = false;
+    w->deadline = session_now() + WATCH_PATIENCE;
+    if (ofptype_decode(&type, message->data)) {
+        return;
+    }
+    switch ((int) type) {
+    case OFPTYPE_ECHO_REQUEST:
+        send_message(w, ofputil_encode_echo_reply(message->data));
+        break;
+    case OFPTYPE_FLOW_MONITOR_STATS_REPLY:
+        if (tells_of_ours(message)) {
+            w->event(w->aux, WATCH_CHANGED);
+        }
+        break;
+    case OFPTYPE_REQUESTFORWARD:
+    case OFPTYPE_FLOW_MONITOR_PAUSED:
+    case OFPTYPE_FLOW_MONITOR_RESUMED:
+        w->event(w->aux, WATCH_CHANGED);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Goes on with connecting. */
+static void
+connect_run(struct watch *w)
+{
+    long long int now = session_now();
+
+    if (!w->vconn) {
+        if (now < w->retry) {
+            return;
+        }
+        if (vconn_open(w->name, 1u << OFP15_VERSION, 0, &w->vconn)) {
+            w->vconn = NULL;
+            w->retry = now + WATCH_RETRY;
+            return;
+        }
+        w->deadline = now + WATCH_PATIENCE;
+    }
+    vconn_run(w->vconn);
+    switch (vconn_connect(w->vconn)) {
+    case 0:
+        w->connected = true;
+        w->deadline = now + WATCH_PATIENCE;
+        w->event(w->aux, WATCH_UP);
+        break;
+    case EAGAIN:
+        if (now >= w->deadline) {
+            lose(w);
+        }
+        break;
+    default:
+        lose(w);
+        break;
+    }
+}
+
+/* Asks for a sign of life, and gives up a switch that gives none. */
+static void
+keep_alive(struct watch *w)
+{
+    if (session_now() < w->deadline) {
+        return;
+    }
+    if (w->asked) {
+        lose(w);
+    } else {
+        w->asked = true;
+        w->deadline = session_now() + WATCH_PATIENCE;
+        send_message(w, ofputil_encode_echo_request(OFP15_VERSION));
+    }
+}
+
+void
+watch_run(struct watch *w)
+{
+    struct ofpbuf *message;
+    int error = 0;
+
+    if (!w->connected) {
+        connect_run(w);
+    }
+    if (w->connected) {
+        vconn_run(w->vconn);
+        while (w->connected && !(error = vconn_recv(w->vconn, &message))) {
+            take_message(w, message);
+            ofpbuf_delete(message);
+        }
+        if (w->connected && error != EAGAIN) {
+            lose(w);
+        }
+    }
+    if (w->connected && w->has_tables && !w->subscribed) {
+        subscribe(w);
+    }
+    if (w->connected) {
+        keep_alive(w);
+    }
+}
+
+void
+watch_wait(struct watch *w)
+{
+    if (!w->vconn) {
+        poll_timer_wait_until(w->retry);
+        return;
+    }
+    vconn_run_wait(w->vconn);
+    if (w->connected) {
+        vconn_recv_wait(w->vconn);
+    } else {
+        vconn_connect_wait(w->vconn);
+    }
+    poll_timer_wait_until(w->deadline);
+}

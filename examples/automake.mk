@@ -8,6 +8,7 @@ dist_examples_DATA = \
 	examples/ipv6.yaml \
 	examples/low-bits.yaml \
 	examples/random.yaml \
+	examples/round-robin.yaml \
 	examples/sblb.yaml \
 	examples/sets.yaml \
 	examples/stateless.yaml \

@@ -116,8 +116,8 @@ change_name(bool has_old, bool has_new, bool differs)
 static struct json *
 pool_summary_to_json(const struct pool_summary *pool)
 {
-    size_t old_of = pool->old ? pool->old->pool->n_slots : 0;
-    size_t new_of = pool->new ? pool->new->pool->n_slots : 0;
+    size_t old_of = pool->old ? assignment_size(pool->old) : 0;
+    size_t new_of = pool->new ? assignment_size(pool->new) : 0;
     struct json *object = json_object_create();
     struct json *servers = json_array_create_empty();
 
@@ -314,7 +314,7 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
 {
     struct json *object = server_to_json(&a->pool->servers[i], asked,
                                          assignment_n_slots(a, i),
-                                         a->pool->n_slots);
+                                         assignment_size(a));
 
     put_string(object, "name", a->pool->servers[i].name);
     if (a->pool->servers[i].set) {

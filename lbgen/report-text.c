@@ -71,10 +71,14 @@ percent(size_t n, size_t of)
 
 /* The share of a server, asked and achieved. */
 static void
-write_share(FILE *stream, double asked, size_t n_slots, size_t of)
+write_share(FILE *stream, double asked, size_t n_slots,
+            const struct assignment *a)
 {
-    fprintf(stream, "%.2f%% (asked %.2f%%, %zu of %zu slots)",
-            percent(n_slots, of), 100 * asked, n_slots, of);
+    size_t of = assignment_size(a);
+
+    fprintf(stream, "%.2f%% (asked %.2f%%, %zu of %zu %s)",
+            percent(n_slots, of), 100 * asked, n_slots, of,
+            assignment_unit(a));
 }
 
 static bool
@@ -98,15 +102,14 @@ static void
 write_server(FILE *stream, const struct pool_summary *pool,
              const struct server_summary *s)
 {
-    size_t old_of = pool->old ? pool->old->pool->n_slots : 0;
-    size_t new_of = pool->new ? pool->new->pool->n_slots : 0;
+    size_t old_of = pool->old ? assignment_size(pool->old) : 0;
 
     if (!server_changed(s)) {
         return;
     }
     if (!s->new) {
-        fprintf(stream, "  server %s: removed, had %zu of %zu slots\n",
-                s->name, s->old_slots, old_of);
+        fprintf(stream, "  server %s: removed, had %zu of %zu %s\n",
+                s->name, s->old_slots, old_of, assignment_unit(pool->old));
         return;
     }
     fprintf(stream, "  server %s:", s->name);
@@ -118,7 +121,7 @@ write_server(FILE *stream, const struct pool_summary *pool,
         write_properties(stream, server_properties, s->old, s->new);
         fprintf(stream, " share %.2f%% -> ", percent(s->old_slots, old_of));
     }
-    write_share(stream, s->new_asked, s->new_slots, new_of);
+    write_share(stream, s->new_asked, s->new_slots, pool->new);
     putc('\n', stream);
 }
 
@@ -138,6 +141,21 @@ write_leaving(FILE *stream, const struct assignment *old,
             fprintf(stream, "  server %s: no longer leaving\n",
                     old->leaving[i].server.name);
         }
+    }
+}
+
+static void
+write_moved(FILE *stream, const struct pool_summary *pool)
+{
+    size_t of = assignment_size(pool->new);
+
+    if (pool_selection(pool->new->pool) == POLICY_BY_TURN) {
+        fprintf(stream, "  %zu turns: the next one stays that of its server\n",
+                of);
+    } else {
+        fprintf(stream, "  %zu of %zu slots move: %.2f%% of new connections "
+                "go to another server\n", pool->n_moved, of,
+                percent(pool->n_moved, of));
     }
 }
 
@@ -164,10 +182,7 @@ write_pool(FILE *stream, const struct pool_summary *pool)
     }
     if (pool->old && pool->new) {
         write_leaving(stream, pool->old, pool->new);
-        fprintf(stream, "  %zu of %"PRIu16" slots move: %.2f%% of new "
-                "connections go to another server\n",
-                pool->n_moved, pool->new->pool->n_slots,
-                percent(pool->n_moved, pool->new->pool->n_slots));
+        write_moved(stream, pool);
     }
 }
 
@@ -460,21 +475,23 @@ write_status_pool(FILE *stream, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
     double *asked = lb_xcalloc(pool->n_servers, sizeof *asked);
+    size_t size = assignment_size(a);
     char vip[PROPERTY_STRLEN], policy[PROPERTY_STRLEN], mac[MAC_STRLEN];
 
     pool_asked_shares(pool, asked);
     pool_properties[0].format(pool, vip, sizeof vip);
     pool_properties[2].format(pool, policy, sizeof policy);
-    fprintf(stream, "pool %s: %s at %s, %s, %s, %"PRIu16" slots\n",
+    fprintf(stream, "pool %s: %s at %s, %s, %s, %zu %s\n",
             pool->name, vip, mac_format(&pool->vip_mac, mac), policy,
-            connections_name(pool->connections), pool->n_slots);
+            connections_name(pool->connections), size, assignment_unit(a));
     fprintf(stream, "  %-16s %-21s %-6s %6s %7s %7s %5s %11s %11s %13s %11s "
             "%13s\n", "SERVER", "ADDRESS", "STATE", "WEIGHT", "ASKED", "SHARE",
-            "SLOTS", "CONNECTIONS", "PACKETS", "BYTES", "REPLIES",
+            pool_selection(pool) == POLICY_BY_TURN ? "TURNS" : "SLOTS",
+            "CONNECTIONS", "PACKETS", "BYTES", "REPLIES",
             "REPLY-BYTES");
     for (size_t i = 0; i < pool->n_servers; i++) {
         write_status_server(stream, &pool->servers[i], asked[i],
-                            assignment_n_slots(a, i), pool->n_slots,
+                            assignment_n_slots(a, i), size,
                             &traffic[i]);
     }
     write_status_sets(stream, a, asked);

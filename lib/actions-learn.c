@@ -94,20 +94,29 @@ act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
     learn_finish(acts);
 }
 
+/* Appends a match of 'dst' of 'family' to be the source address of this
+ * packet. */
+static void
+learn_source(struct ofpbuf *acts, enum family family, enum mf_field_id dst4,
+             enum mf_field_id dst6)
+{
+    if (family == FAMILY_V4) {
+        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IP, MFF_ETH_TYPE, 16);
+        learn_match(acts, MFF_IPV4_SRC, dst4, 32);
+    } else {
+        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IPV6, MFF_ETH_TYPE,
+                    16);
+        learn_match(acts, MFF_IPV6_SRC, dst6, 128);
+    }
+}
+
 void
 act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                enum family family, uint16_t idle_timeout,
                enum mf_field_id key, uint32_t value, enum mf_field_id known)
 {
     learn_begin(acts, table, cookie)->idle_timeout = idle_timeout;
-    if (family == FAMILY_V4) {
-        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IP, MFF_ETH_TYPE, 16);
-        learn_match(acts, MFF_IPV4_SRC, MFF_IPV4_DST, 32);
-    } else {
-        learn_value(acts, NX_LEARN_DST_MATCH, ETHERTYPE_IPV6, MFF_ETH_TYPE,
-                    16);
-        learn_match(acts, MFF_IPV6_SRC, MFF_IPV6_DST, 128);
-    }
+    learn_source(acts, family, MFF_IPV4_DST, MFF_IPV6_DST);
     learn_value(acts, NX_LEARN_DST_MATCH, value, key, 32);
     learn_value(acts, NX_LEARN_DST_LOAD, 1, known, 32);
     learn_finish(acts);
@@ -125,6 +134,38 @@ learn_advert(struct ofpbuf *acts)
     learn_match(acts, MFF_ND_TARGET, MFF_ND_TARGET, 128);
     learn_match(acts, MFF_ND_TLL, MFF_ND_TLL, 48);
     learn_match(acts, MFF_ETH_DST, MFF_ETH_DST, 48);
+}
+
+void
+act_learn_turn(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+               uint16_t idle_timeout, enum mf_field_id key, uint32_t value,
+               enum mf_field_id dst, uint32_t turn)
+{
+    struct ofpact_learn *learn = learn_begin(acts, table, cookie);
+
+    learn->idle_timeout = idle_timeout;
+    /* There is one flow with the cookie, and the switch counts before it
+     * replaces that. */
+    learn->limit = 2;
+    learn_value(acts, NX_LEARN_DST_MATCH, value, key, 32);
+    learn_value(acts, NX_LEARN_DST_LOAD, turn, dst, 32);
+    learn_finish(acts);
+}
+
+void
+act_learn_affinity(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                   enum family family, uint16_t idle_timeout, uint32_t limit,
+                   enum mf_field_id key, uint32_t value, enum mf_field_id dst,
+                   uint32_t member)
+{
+    struct ofpact_learn *learn = learn_begin(acts, table, cookie);
+
+    learn->idle_timeout = idle_timeout;
+    learn->limit = limit;
+    learn_value(acts, NX_LEARN_DST_MATCH, value, key, 32);
+    learn_source(acts, family, MFF_IPV4_SRC, MFF_IPV6_SRC);
+    learn_value(acts, NX_LEARN_DST_LOAD, member, dst, 32);
+    learn_finish(acts);
 }
 
 void

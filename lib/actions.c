@@ -109,6 +109,22 @@ act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
 }
 
 void
+act_look_at(struct ofpbuf *acts, enum mf_field_id field_id,
+            enum mf_field_id scratch)
+{
+    const struct mf_field *field = mf_from_id(field_id);
+
+    for (unsigned int ofs = 0; ofs < field->n_bits; ofs += 32) {
+        unsigned int left = field->n_bits - ofs;
+        struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
+
+        move->src = act_low_bits(field_id, left < 32 ? left : 32);
+        move->src.ofs = ofs;
+        move->dst = act_low_bits(scratch, move->src.n_bits);
+    }
+}
+
+void
 act_resubmit(struct ofpbuf *acts, uint8_t table)
 {
     struct ofpact_resubmit *resubmit = ofpact_put_RESUBMIT(acts);

@@ -37,6 +37,11 @@ void act_set_ip_src(struct ofpbuf *acts, const struct ip *ip);
 void act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
               unsigned int n_bits);
 
+/* Copies all of 'field' piece by piece to 'scratch', of 32 bits, for nothing but
+ * that the datapath then tells packets apart by it. */
+void act_look_at(struct ofpbuf *acts, enum mf_field_id field,
+                 enum mf_field_id scratch);
+
 void act_resubmit(struct ofpbuf *acts, uint8_t table);
 void act_output(struct ofpbuf *acts, uint16_t port);
 
@@ -92,6 +97,21 @@ void act_learn_user(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                     enum family family, uint16_t idle_timeout,
                     enum mf_field_id key,
                     uint32_t value, enum mf_field_id known);
+
+/* learn(): in 'table', 'turn' into 'dst' if 'key' holds 'value', until there
+ * has been no packet for 'idle_timeout' seconds.  The datapath never keeps
+ * what was learned this way: see lib/compile-turn.c. */
+void act_learn_turn(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                    uint16_t idle_timeout, enum mf_field_id key,
+                    uint32_t value, enum mf_field_id dst, uint32_t turn);
+
+/* learn(): in 'table', 'member' into 'dst' for packets from this one's
+ * source, which is of 'family', if 'key' holds 'value'; at most 'limit' flows
+ * with 'cookie'. */
+void act_learn_affinity(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                        enum family family, uint16_t idle_timeout,
+                        uint32_t limit, enum mf_field_id key, uint32_t value,
+                        enum mf_field_id dst, uint32_t member);
 
 /* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */
 void act_note(struct ofpbuf *acts, const void *data, size_t size);

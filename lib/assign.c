@@ -8,6 +8,7 @@
 
 #include "lib/demand.h"
 #include "lib/leaving.h"
+#include "lib/turns.h"
 #include "policies/hash.h"
 
 /* Ids are 1 to UINT16_MAX. */
@@ -264,23 +265,62 @@ assignment_find_member(const struct assignment *a, uint16_t member)
     return SIZE_MAX;
 }
 
+static bool
+goes_by_turn(const struct assignment *a)
+{
+    return pool_selection(a->pool) == POLICY_BY_TURN;
+}
+
+/* The turns of server 'index', or all if that is SIZE_MAX. */
+static size_t
+count_turns(const struct assignment *a, size_t index)
+{
+    uint16_t *quotas = lb_xcalloc(a->pool->n_servers, sizeof *quotas);
+    size_t n = turns_apportion(a->pool, quotas);
+
+    if (index != SIZE_MAX) {
+        n = quotas[index];
+    }
+    free(quotas);
+    return n;
+}
+
 size_t
-assignment_n_slots(const struct assignment *assignment, size_t index)
+assignment_n_slots(const struct assignment *a, size_t index)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < assignment->pool->n_slots; i++) {
-        n += assignment->slots[i] == index;
+    if (goes_by_turn(a)) {
+        return count_turns(a, index);
+    }
+    for (size_t i = 0; i < a->pool->n_slots; i++) {
+        n += a->slots[i] == index;
     }
     return n;
 }
 
 size_t
+assignment_size(const struct assignment *a)
+{
+    return goes_by_turn(a) ? count_turns(a, SIZE_MAX) : a->pool->n_slots;
+}
+
+const char *
+assignment_unit(const struct assignment *a)
+{
+    return goes_by_turn(a) ? "turns" : "slots";
+}
+
+size_t
 assignment_moved(const struct assignment *old, const struct assignment *new)
 {
-    uint16_t *owners = assignment_owners(new->pool, old);
+    uint16_t *owners;
     size_t n_moved = new->pool->n_slots;
 
+    if (goes_by_turn(new)) {
+        return 0;
+    }
+    owners = assignment_owners(new->pool, old);
     if (owners) {
         n_moved = slots_moved(owners, new->slots, new->pool->n_slots);
         free(owners);

@@ -73,12 +73,16 @@ size_t assignment_find_member(const struct assignment *, uint16_t member);
 uint16_t *assignment_owners(const struct pool *pool,
                             const struct assignment *old);
 
-/* Number of slots that server 'index' owns. */
+/* Number of slots that server 'index' owns, out of how many; if the pool goes
+ * by turns, number of turns (lib/turns.h).  And the word for them. */
 size_t assignment_n_slots(const struct assignment *, size_t index);
+size_t assignment_size(const struct assignment *);
+const char *assignment_unit(const struct assignment *);
 
 /* For a pool that changes from 'old' to 'new', either of which may be NULL:
  * how many slots go to another server (by name), out of 'new->pool->n_slots'.
- * All of them if the number of slots changes. */
+ * All of them if the number of slots changes, none if the new pool goes by
+ * turns: there are none to keep. */
 size_t assignment_moved(const struct assignment *old,
                         const struct assignment *new);
 

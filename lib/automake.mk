@@ -30,6 +30,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/check.h \
 	lib/checker.c \
 	lib/checker.h \
+	lib/compile-affinity.c \
 	lib/compile-arp.c \
 	lib/compile-direct.c \
 	lib/compile-emit.c \
@@ -42,6 +43,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-slots.c \
 	lib/compile-stateless.c \
 	lib/compile-tracked.c \
+	lib/compile-turn.c \
 	lib/compile.c \
 	lib/compile.h \
 	lib/conntrack-cut.c \
@@ -82,6 +84,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \
+	lib/learned.c \
+	lib/learned.h \
 	lib/leaving.c \
 	lib/leaving.h \
 	lib/live.c \
@@ -96,6 +100,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/loop.c \
 	lib/loop.h \
 	lib/metrics.h \
+	lib/model-affinity.c \
 	lib/model-check.c \
 	lib/model-claims.c \
 	lib/model-internal.h \
@@ -155,6 +160,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/summary.h \
 	lib/traffic.c \
 	lib/traffic.h \
+	lib/turns.c \
+	lib/turns.h \
 	lib/unixctl.c \
 	lib/unixctl.h \
 	lib/update.c \

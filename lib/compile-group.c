@@ -76,6 +76,7 @@ compiler_set_selection(const struct pool *pool,
         break;
 
     case POLICY_BY_LOW_BITS:
+    case POLICY_BY_TURN:
         break;                  /* Has no group. */
     }
     free(dist.shares);
@@ -83,14 +84,15 @@ compiler_set_selection(const struct pool *pool,
 
 /* A bucket that stands for 'member'. */
 static struct ofputil_bucket *
-make_bucket(const struct compiler *c, size_t slot, uint16_t member)
+make_bucket(const struct compiler *c, const struct assignment *a, size_t slot,
+            uint16_t member)
 {
     struct ofputil_bucket *bucket = lb_xcalloc(1, sizeof *bucket);
     struct ofpbuf acts;
 
     ofpbuf_init(&acts, 64);
     act_set_u32(&acts, REG_MEMBER, member);
-    act_resubmit(&acts, compiler_table(c, TABLE_SERVER));
+    act_resubmit(&acts, compiler_picked_table(c, a));
 
     bucket->weight = 1;
     bucket->watch_port = OFPP_ANY;
@@ -114,7 +116,7 @@ compile_group(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->n_slots; i++) {
         if (a->slots[i] != SLOT_NONE) {
             struct ofputil_bucket *bucket
-                = make_bucket(c, i, a->members[a->slots[i]]);
+                = make_bucket(c, a, i, a->members[a->slots[i]]);
 
             ovs_list_push_back(&gm.buckets, &bucket->list_node);
         }

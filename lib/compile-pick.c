@@ -13,11 +13,22 @@
  * here, nor here how it came about there. */
 
 void
-compiler_put_pick(struct compiler *c, const struct assignment *a)
+compiler_put_slots(struct compiler *c, const struct assignment *a)
 {
     if (pool_has_slot_flows(a->pool)) {
         compiler_put_slot(c, a);
     } else {
         act_group(&c->acts, assignment_group_id(a));
+    }
+}
+
+void
+compiler_put_pick(struct compiler *c, const struct assignment *a)
+{
+    if (pool_selection(a->pool) == POLICY_BY_TURN
+        || a->pool->affinity.by != AFFINITY_NONE) {
+        compiler_put_dispatch(c, a);
+    } else {
+        compiler_put_slots(c, a);
     }
 }

@@ -121,6 +121,9 @@ uint32_t assignment_group_id(const struct assignment *);
  * server table, with the server's member id in its register. */
 void compiler_put_pick(struct compiler *, const struct assignment *);
 
+/* Likewise, for a pool that has slots, without regard to affinity. */
+void compiler_put_slots(struct compiler *, const struct assignment *);
+
 /* That of a pool that has a flow for each slot: see lib/compile-slots.c.  The
  * flow under way must match a family. */
 void compiler_put_slot(struct compiler *, const struct assignment *);
@@ -145,6 +148,43 @@ void compile_stateless_common(struct compiler *);
  * should. */
 void compiler_put_arp_reply(struct compiler *, const struct mac *mac,
                             const struct ip *ip);
+
+/* Appends the actions that pick a server for a packet by way of the dispatch
+ * table, and emits the flows of that table: for pools that go by turns, and
+ * for those with affinity.  lib/compile-turn.c, lib/compile-affinity.c. */
+void compiler_put_dispatch(struct compiler *, const struct assignment *);
+void compile_turns(struct compiler *, const struct assignment *);
+void compile_affinity(struct compiler *, const struct assignment *);
+
+/* Appends, for a pool with affinity, the actions that keep alive what is
+ * remembered of the client whose packet this is. */
+void compiler_put_use(struct compiler *, const struct assignment *);
+
+/* Appends, likewise, the action that remembers that the client, of 'family',
+ * got 'member'. */
+void compiler_put_remember(struct compiler *, const struct assignment *,
+                           enum family family, uint16_t member);
+
+/* Where a bucket that stands for a member goes on with that in register 0. */
+uint8_t compiler_picked_table(const struct compiler *,
+                              const struct assignment *);
+
+/* Begin a flow of the dispatch table for the pool of 'a'; emit it. */
+void compiler_match_dispatch(struct compiler *, const struct assignment *);
+void compiler_emit_dispatch(struct compiler *, const struct assignment *,
+                            uint16_t priority, uint16_t member,
+                            const struct source_loc *);
+
+/* Priorities in the dispatch table. */
+enum dispatch_priority {
+    DISPATCH_DEFAULT = 10,      /* A turn that is not known any more. */
+    DISPATCH_SERVER = 15,       /* A turn of a server that has fewer now. */
+    DISPATCH_TURN = 20,         /* Whose turn it is. */
+    DISPATCH_BEGIN_ANY = 29,    /* Nobody has asked yet: any protocol. */
+    DISPATCH_BEGIN = 30,        /* Likewise: one with ports. */
+    DISPATCH_TAKEN = 35,        /* This server takes the connection. */
+    DISPATCH_PINNED = 40        /* The client has a server. */
+};
 
 /* Emits the flow that answers ARP requests for 'vip' of 'pool', which is
  * IPv4.  The second is for requests by 'server' behind 'port', if that is in

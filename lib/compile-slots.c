@@ -122,7 +122,7 @@ emit_slot(struct compiler *c, const struct assignment *a, size_t slot)
     match_set_reg(&c->match, REG_POOL - MFF_REG0, a->id);
     match_set_reg(&c->match, REG_SLOT - MFF_REG0, slot);
     act_set_u32(&c->acts, REG_MEMBER, a->members[server]);
-    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    act_resubmit(&c->acts, compiler_picked_table(c, a));
     compiler_emit(c, compiler_table(c, TABLE_SLOT), 10,
                   cookie_make(COOKIE_SLOT, a->id, a->members[server]),
                   &a->pool->servers[server].loc);
@@ -139,6 +139,7 @@ compile_slots(struct compiler *c, const struct assignment *a)
         compile_client_hash(c, a);
         break;
     case POLICY_BY_LOW_BITS:
+    case POLICY_BY_TURN:
         break;
     }
     for (size_t slot = 0; slot < a->pool->n_slots; slot++) {
@@ -165,5 +166,7 @@ compiler_put_slot(struct compiler *c, const struct assignment *a)
         act_move(&c->acts, v4 ? MFF_IPV4_SRC : MFF_IPV6_SRC, REG_SLOT, count_bits(a->pool->n_slots));
         act_resubmit(&c->acts, compiler_table(c, TABLE_SLOT));
         break;
+    case POLICY_BY_TURN:
+        break;                  /* Has no slots. */
     }
 }

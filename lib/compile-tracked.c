@@ -163,6 +163,7 @@ emit_forward(struct compiler *c, const struct assignment *a,
 {
     compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
     compiler_match_mark(c, to->member);
+    compiler_put_use(c, a);
     put_delivery(c, a, to);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN,
                   cookie_make(COOKIE_FORWARD, a->id, to->member),

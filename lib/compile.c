@@ -80,10 +80,15 @@ compile_pool(struct compiler *c, const struct assignment *a)
         compile_proxy(c, a->pool);
     }
     connections_compilers[a->pool->connections].pool(c, a);
-    if (pool_has_slot_flows(a->pool)) {
+    if (pool_selection(a->pool) == POLICY_BY_TURN) {
+        compile_turns(c, a);
+    } else if (pool_has_slot_flows(a->pool)) {
         compile_slots(c, a);
     } else {
         compile_group(c, a);
+    }
+    if (a->pool->affinity.by != AFFINITY_NONE) {
+        compile_affinity(c, a);
     }
     compile_record(c, a);
 }

@@ -46,6 +46,9 @@ enum layout_table {
     TABLE_RECORD,               /* Notes to ourselves; no packet gets here. */
     TABLE_GUARD,                /* Learned: who uses which VIP. */
     TABLE_RETURN,               /* Guarded servers to clients, if known. */
+    TABLE_TURN,                 /* Learned: whose turn it is in a pool. */
+    TABLE_DISPATCH,             /* From whose turn it is to the server. */
+    TABLE_AFFINITY,             /* Learned: client to server. */
     TABLE_SLOT = 10,            /* The number of the slot is in a register. */
     TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
@@ -90,6 +93,9 @@ enum cookie_kind {
     COOKIE_SOLICIT = 18,        /* Entry table, who has a VIP of IPv6? */
     COOKIE_ADVERT = 19,         /* Neighbor table, the answer. */
     COOKIE_ECHO6 = 20,          /* Entry table, ping of a VIP of IPv6. */
+    COOKIE_TURN = 28,           /* Learned, in the turn table. */
+    COOKIE_AFFINITY = 29,       /* Learned, in the affinity table. */
+    COOKIE_DISPATCH = 30,       /* Dispatch table. */
     COOKIE_SLOT = 38,           /* Slot table. */
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
@@ -116,7 +122,8 @@ cookie_make(enum cookie_kind kind, uint16_t pool_id, uint16_t member)
 static inline bool
 cookie_is_learned(enum cookie_kind kind)
 {
-    return kind == COOKIE_CLIENT || kind == COOKIE_USER;
+    return (kind == COOKIE_CLIENT || kind == COOKIE_USER
+            || kind == COOKIE_TURN || kind == COOKIE_AFFINITY);
 }
 
 static inline enum cookie_kind
@@ -187,6 +194,8 @@ group_id_is_ours(uint32_t group_id)
 #define REG_MEMBER MFF_REG0
 #define REG_POOL MFF_REG1
 #define REG_KNOWN MFF_REG2      /* 1 if the guard table knows the client. */
+#define REG_TURN MFF_REG3       /* Id of a turn, as in lib/turns.h. */
+#define REG_AFFINITY MFF_REG4   /* Member that a client stays with. */
 #define REG_SLOT MFF_REG5
 #define REG_RESTORED MFF_REG7   /* 1 if the label has been looked at. */
 #define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */

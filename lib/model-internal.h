@@ -79,6 +79,14 @@ void model_write_text(const char *before, const char *key, const char *value,
 void model_write_ips(const char *before, const char *key, const struct ips *,
                      FILE *);
 
+/* Reads "affinity:" of a pool; then what must fit with the policy is
+ * checked. */
+bool read_pool_affinity(const struct reader *, const struct node *,
+                        void *pool);
+void pool_check_selection(const struct reader *, const struct node *,
+                          const struct pool *);
+void affinity_write(const struct affinity *, FILE *);
+
 /* Reads what can be read, queues errors for the rest.  Values that cannot be
  * read stay zero or NULL.  server_read() needs a server of zeros and names
  * what it is part of by 'parent'. */

@@ -50,7 +50,7 @@ read_pool_protocol(const struct reader *r, const struct node *node,
 static bool
 read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
 {
-    static const char *const planned[] = { "round-robin", "failover" };
+    static const char *const planned[] = { "failover" };
     struct pool *pool = pool_;
     const char *names[MAX_KEYS] = { NULL };
     const struct policy *policy;
@@ -211,6 +211,7 @@ static const struct field pool_fields[] = {
     { "ports", pool_ports_read, NULL },
     { "policy", read_pool_policy, NULL },
     { "connections", read_pool_connections, NULL },
+    { "affinity", read_pool_affinity, NULL },
     { "drain_timeout", read_pool_drain_timeout, NULL },
     { "guard", read_pool_guard, NULL },
     { "reply_to", read_pool_reply_to, NULL },
@@ -426,11 +427,11 @@ check_drain_timeout(const struct reader *r, const struct node *node,
     const struct node *timeout = node_get(node, "drain_timeout");
 
     if (timeout && (pool->connections != CONNECTIONS_TRACKED
-                    || !pool_goes_by_client(pool))) {
+                    || !pool_client_prefix(pool, FAMILY_V4))) {
         reader_error(r, &timeout->loc, "drain_timeout is for \"policy: "
-                     "sticky\" with \"connections: tracked\"; without it, "
-                     "only connections stay on a server that drains, not "
-                     "clients");
+                     "sticky\" or \"affinity\", with \"connections: "
+                     "tracked\"; without it, only connections stay on a "
+                     "server that drains, not clients");
     }
 }
 
@@ -491,6 +492,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     server_ports_check(node, pool, diags);
     fill_in(pool);
     checks_check(&r, node, pool);
+    pool_check_selection(&r, node, pool);
     check_guard(&r, node, pool);
     check_direct(&r, pool);
     path_check(&r, node, pool);

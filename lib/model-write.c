@@ -216,6 +216,7 @@ pool_write(const struct pool *pool, FILE *stream)
     write_params(pool, stream);
     model_write_text(",", "connections", connections_name(pool->connections),
                stream);
+    affinity_write(&pool->affinity, stream);
     if (pool->drain_timeout) {
         fprintf(stream, ",\"drain_timeout\":%"PRIu16, pool->drain_timeout);
     }

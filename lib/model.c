@@ -313,8 +313,24 @@ pool_goes_by_client(const struct pool *pool)
 bool
 pool_has_slot_flows(const struct pool *pool)
 {
-    return (pool->n_slots > SLOTS_DEFAULT
-            || pool_selection(pool) == POLICY_BY_LOW_BITS);
+    enum policy_selection selection = pool_selection(pool);
+
+    return (selection == POLICY_BY_LOW_BITS
+            || (selection != POLICY_BY_TURN
+                && pool->n_slots > SLOTS_DEFAULT));
+}
+
+int
+pool_client_prefix(const struct pool *pool, enum family family)
+{
+    struct distribution dist;
+
+    if (pool->affinity.by == AFFINITY_CLIENT) {
+        return family == FAMILY_V4 ? 32 : 128;
+    }
+    pool->policy->distribute(NULL, 0, pool->params, &dist);
+    return (!pool_goes_by_client(pool) ? 0
+            : family == FAMILY_V4 ? dist.client_prefix : dist.client_prefix6);
 }
 
 void

@@ -65,6 +65,22 @@ enum on_removal {
     ON_REMOVAL_KEEP             /* Until their end. */
 };
 
+/* Whether a client stays with the server that its first connection got. */
+enum affinity_key {
+    AFFINITY_NONE,
+    AFFINITY_CLIENT             /* By its address. */
+};
+
+struct affinity {
+    enum affinity_key by;
+    uint16_t timeout;           /* Seconds after its last packet. */
+    uint16_t limit;             /* Clients remembered for each server. */
+};
+
+/* What "affinity:" means where it does not say. */
+#define AFFINITY_TIMEOUT 600
+#define AFFINITY_LIMIT 10000
+
 enum server_state {
     SERVER_READY,
     SERVER_DRAIN,               /* No new connections. */
@@ -228,6 +244,7 @@ struct pool {
     uint8_t panic;              /* Percent down at which all count as up; 0
                                  * for never. */
     enum on_down on_down;
+    struct affinity affinity;
     uint16_t drain_timeout;     /* Seconds, 0 for none: see lib/resident.h. */
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct weights weights;     /* Where weights come from at run time. */
@@ -316,11 +333,16 @@ enum pool_scope pool_scope(const struct pool *);
  * pool's. */
 struct port_set server_ports(const struct pool *, const struct server *);
 
-/* Whether the pool's policy picks a slot by the client's address. */
+/* What the pool's policy picks a server by. */
+enum policy_selection pool_selection(const struct pool *);
+
+/* Whether that is the client's address. */
 bool pool_goes_by_client(const struct pool *);
 
-/* What a slot is picked by. */
-enum policy_selection pool_selection(const struct pool *);
+/* How many leading bits of a client's address, of a family, decide on its
+ * server, be it by the policy or by affinity; 0 if its connections may go to
+ * any. */
+int pool_client_prefix(const struct pool *, enum family);
 
 /* Whether slots are flows, as a group has not so many or cannot pick them. */
 bool pool_has_slot_flows(const struct pool *);

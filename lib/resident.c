@@ -37,23 +37,17 @@ add_flows(const struct settings *settings, const struct assignment *a,
           size_t index, const struct connection_list *list,
           struct ofstate *flows, struct diags *diags)
 {
-    struct distribution dist = {
-        .shares = lb_xcalloc(a->pool->n_servers, sizeof *dist.shares)
-    };
-
-    pool_distribute(a->pool, &dist);
     for (size_t i = 0; i < list->n; i++) {
         const struct connection *connection = &list->connections[i];
 
         if (connection_member(connection) == a->members[index]
             && ips_contain(&a->pool->vips, &connection->vip)) {
             compile_resident(settings, a, index, &connection->client,
-                             (ip_is_v4(&connection->client)
-                              ? dist.client_prefix : dist.client_prefix6),
+                             pool_client_prefix(
+                                 a->pool, ip_family(&connection->client)),
                              a->pool->drain_timeout, flows, diags);
         }
     }
-    free(dist.shares);
 }
 
 /* Finds the clients of server 'index' of 'a' and adds their flows. */

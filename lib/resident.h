@@ -2,11 +2,11 @@
 #ifndef LB_RESIDENT_H
 #define LB_RESIDENT_H 1
 
-/* Sticky clients that stay with a server that drains
- * ==================================================
+/* Clients that stay with a server that drains
+ * ===========================================
  *
- * A server that drains has no slots, so a sticky client's next connection goes
- * elsewhere.  "drain_timeout" lets the clients that it has when it begins to
+ * A server that drains has no slots, so the next connection of a client that
+ * sticks to it, by policy or by affinity, goes elsewhere.  "drain_timeout" lets the clients that it has when it begins to
  * drain come back for that long: those are the ones that the switch knows
  * tracked connections of, and each gets a flow of its own that expires by
  * itself.  Such flows are no part of the desired state; they stay until their

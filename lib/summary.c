@@ -75,6 +75,19 @@ format_slots(const void *pool_, char *buf, size_t size)
 }
 
 static void
+format_affinity(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    if (pool->affinity.by == AFFINITY_NONE) {
+        snprintf(buf, size, "none");
+    } else {
+        snprintf(buf, size, "client %"PRIu16" s limit %"PRIu16,
+                 pool->affinity.timeout, pool->affinity.limit);
+    }
+}
+
+static void
 format_on_removal(const void *pool_, char *buf, size_t size)
 {
     const struct pool *pool = pool_;
@@ -103,6 +116,7 @@ const struct property pool_properties[] = {
     { "vip_mac", format_vip_mac },
     { "policy", format_policy },
     { "connections", format_connections },
+    { "affinity", format_affinity },
     { "on_removal", format_on_removal },
     { "slots", format_slots },
     { "weights", format_weights },

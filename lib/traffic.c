@@ -42,6 +42,9 @@ add_flow(struct traffic *t, const struct of_flow *flow)
     case COOKIE_SOLICIT:
     case COOKIE_ADVERT:
     case COOKIE_ECHO6:
+    case COOKIE_TURN:
+    case COOKIE_AFFINITY:
+    case COOKIE_DISPATCH:
     case COOKIE_PROBE:
     default:
         break;

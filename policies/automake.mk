@@ -7,6 +7,7 @@ policies_libpolicies_a_SOURCES = \
 	policies/policy.c \
 	policies/policy.h \
 	policies/random.c \
+	policies/round-robin.c \
 	policies/sticky.c \
 	policies/weight-adaptive.c \
 	policies/weight-feedback.c \

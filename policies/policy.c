@@ -8,6 +8,7 @@ const struct policy *const policies[] = {
     &wrr_policy,
     &random_policy,
     &sticky_policy,
+    &round_robin_policy,
     NULL
 };
 

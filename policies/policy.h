@@ -30,8 +30,9 @@ struct policy_server {
 enum policy_selection {
     POLICY_BY_CONNECTION,       /* Hash of the whole 5-tuple. */
     POLICY_BY_CLIENT,           /* Hash of the client's network address. */
-    POLICY_BY_LOW_BITS          /* The lowest bits of the client's address, as
+    POLICY_BY_LOW_BITS,         /* The lowest bits of the client's address, as
                                  * many as number the slots. */
+    POLICY_BY_TURN              /* One after the other: see 'order'. */
 };
 
 /* How new connections spread.  'shares' is the caller's, one element for each
@@ -73,6 +74,11 @@ struct policy {
     /* What is wrong with 'params', each of which is in its range, for people;
      * NULL if nothing.  May be NULL. */
     const char *(*find_flaw)(const long *params);
+
+    /* POLICY_BY_TURN, else NULL: fills in 'turns' with indexes into the 'n'
+     * servers, server i quotas[i] times, in the order that connections go to
+     * them.  There is room for the sum of 'quotas'. */
+    void (*order)(const uint16_t *quotas, size_t n, uint16_t *turns);
 };
 
 /* All policies, the default first, NULL at the end. */
@@ -84,5 +90,6 @@ const struct policy *policy_find(const char *name);
 extern const struct policy wrr_policy;
 extern const struct policy random_policy;
 extern const struct policy sticky_policy;
+extern const struct policy round_robin_policy;
 
 #endif /* policies/policy.h */

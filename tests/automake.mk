@@ -52,6 +52,7 @@ EXTRA_DIST += \
 	tests/run \
 	tests/sandbox \
 	tests/slot_model.py \
+	tests/test_affinity.py \
 	tests/test_apply.py \
 	tests/test_arp.py \
 	tests/test_bench.py \
@@ -92,6 +93,7 @@ EXTRA_DIST += \
 	tests/test_removal.py \
 	tests/test_resident.py \
 	tests/test_restart.py \
+	tests/test_round_robin.py \
 	tests/test_sandbox.py \
 	tests/test_sets.py \
 	tests/test_shares.py \
@@ -99,8 +101,10 @@ EXTRA_DIST += \
 	tests/test_slots.py \
 	tests/test_states_basic.py \
 	tests/test_systemd.py \
+	tests/test_turns.py \
 	tests/test_valgrind.py \
-	tests/test_weight_policies.py
+	tests/test_weight_policies.py \
+	tests/turn_model.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.
 # LBGEN_CHECK says which: in the environment, or else as configured.

@@ -2,6 +2,7 @@
 
 /* Reading and writing files, and the small things that this is made of. */
 
+#include "lib/turns.h"
 #include "tests/lbtest.h"
 
 #include <stdio.h>
@@ -133,6 +134,30 @@ rewrite_settings(const struct node *node, struct diags *diags)
         settings_write(&settings, stdout);
         putchar('\n');
     }
+}
+
+static void
+print_turns(const struct node *node, struct diags *diags)
+{
+    struct pool *pool = pool_read(node, diags);
+    struct turns turns;
+
+    if (pool) {
+        turns_compute(pool, &turns);
+        for (size_t i = 0; i < turns.n; i++) {
+            printf("%s%s", i ? " " : "", pool->servers[turns.servers[i]].name);
+        }
+        putchar('\n');
+        turns_uninit(&turns);
+    }
+    pool_destroy(pool);
+}
+
+/* Prints the turns of the pools on standard input, one a line. */
+int
+lbtest_turns(int argc LB_UNUSED, char *argv[] LB_UNUSED)
+{
+    return rewrite_lines(print_turns);
 }
 
 int

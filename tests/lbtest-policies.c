@@ -60,9 +60,9 @@ lbtest_distribute(int argc, char *argv[])
         servers[i].weight = (uint32_t) strtoul(argv[i + 3], NULL, 10);
     }
     policy->distribute(servers, n, params, &dist);
-    printf("%s %d", dist.selection == POLICY_BY_CLIENT ? "client"
-                                                       : "connection",
-           dist.client_prefix);
+    printf("%s %d", (dist.selection == POLICY_BY_CLIENT ? "client"
+                     : dist.selection == POLICY_BY_TURN ? "turn"
+                     : "connection"), dist.client_prefix);
     for (size_t i = 0; i < n; i++) {
         printf(" %u", shares[i]);
     }

@@ -46,6 +46,7 @@ static const struct test tests[] = {
     { "slots", lbtest_slots },
     { "slots-moved", lbtest_slots_moved },
     { "slots-time", lbtest_slots_time },
+    { "turns", lbtest_turns },
     { "slow-start", lbtest_slow_start },
     { "weight", lbtest_weight },
     { "weight-policies", lbtest_weight_policies },

@@ -33,6 +33,7 @@ int lbtest_model_write(int argc, char *argv[]);
 int lbtest_nearest(int argc, char *argv[]);
 int lbtest_pool_rewrite(int argc, char *argv[]);
 int lbtest_settings_rewrite(int argc, char *argv[]);
+int lbtest_turns(int argc, char *argv[]);
 
 /* lbtest-policies.c */
 int lbtest_policies(int argc, char *argv[]);

@@ -197,12 +197,14 @@ def test_keys(tmp_path):
          "panic": 50, "on_down": "keep",
          "weights": {"slow_start": "2m"},
          "servers": [{**FULL_POOL["servers"][0], "capacity": 2}]},
+        {**FULL_POOL, "name": "rr", "vip": "10.0.0.54",
+         "policy": "round-robin", "affinity": {}},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]},
         {"name": "ftp", "vip": "10.0.0.21", "ports": [20, 21],
          "servers": [{"name": "s3", "ip": "10.0.0.3"}]}]})
-    pool = {**pools[0], **pools[1], **pools[2]}
+    pool = {key: value for pool in pools for key, value in pool.items()}
     [server] = pools[0]["servers"]
 
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}

@@ -108,6 +108,20 @@ def check_sticky(lab, pool):
     assert_shares(Counter(counts), weights(pool), 120)
 
 
+def check_round_robin(lab, pool):
+    """One after the other, in the order of the file; with affinity, that is
+    the order of the clients."""
+    turns = [server["name"] for server in pool["servers"]] * 4
+    got = []
+    for turn, client in zip(turns, lab.clients * 6):
+        traffic = lab.connect(client, pool["vip"], pool["port"], 1)
+        assert not traffic.failures
+        got += traffic
+    clients = len(lab.clients)
+    assert got == ((turns[:clients] * 6)[:12] if "affinity" in pool
+                   else turns)
+
+
 def check_sticky6(lab, pool):
     """As check_sticky(), for clients of IPv6."""
     assert pool["sticky"]["prefix6"] == 56
@@ -129,6 +143,8 @@ def check(lab, pool):
     if isinstance(pool["vip"], list):
         for vip in pool["vip"]:
             check(lab, {**pool, "vip": vip})
+    elif pool.get("policy") == "round-robin":
+        check_round_robin(lab, pool)
     elif pool.get("policy") != "sticky":
         check_wrr(lab, pool)
     elif ":" in pool["vip"]:

@@ -21,6 +21,7 @@ def test_list():
         "wrr 0",
         "random 1",
         "sticky 0 prefix=1..32:32 prefix6=1..128:128 low_bits=false",
+        "round-robin 0",
     ]
 
 
@@ -30,6 +31,7 @@ def test_list():
     (("random", "-", 3, 1, 0, 65535), "connection 0 1 1 0 1"),
     (("sticky", "-", 3, 2, 0), "client 32 3 2 0"),
     (("sticky", 24, 3, 2, 0), "client 24 3 2 0"),
+    (("round-robin", "-", 3, 2, 0), "turn 0 3 2 0"),
 ])
 def test_distribute(args, expected):
     assert lbtest("distribute", *args) == expected

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include "lib/actions.h"
+#include "lib/turns.h"
+
+/* Turns: a switch that counts connections
+ * =======================================
+ *
+ * Whose turn it is stands in one flow of the turn table, which learn() replaces
+ * with each new connection.  The first packet of one asks that table, goes to
+ * the flow of that turn in the dispatch table, and that learns the next turn
+ * and sends the packet to the server.
+ *
+ * For that to be exact, each new connection must come to ovs-vswitchd and none
+ * may be handled by what the datapath remembers of another:
+ *
+ *   - The datapath's flow for the first packet must match nothing but packets
+ *     of that client's address and port.  It does because the two are moved
+ *     into a register.
+ *
+ *   - It must not stay: its actions lead to a turn that is over, and counting
+ *     its packets means learning that turn's successor once more.  A learn()
+ *     with a "limit" is never cached when the datapath's flows are gone
+ *     through the next time, since its outcome may change (XC_LEARN and
+ *     avoid_caching in ofproto-dpif-xlate.c, revalidate_ukey__() in
+ *     ofproto-dpif-upcall.c), and learning itself brings that about.  So the
+ *     flow is gone after some milliseconds, and however many connections
+ *     there are, the datapath holds a handful of such flows.  (A client that
+ *     begins another connection from the very same port before that gets the
+ *     same server again.)
+ *
+ * Later packets of the connection, SYNs sent again included, are known to
+ * connection tracking and take no turn.
+ *
+ * In the userspace datapath one thread handles the first packets of all
+ * ports that are not DPDK's, one after the other, and sees what the one before
+ * has learned: the order is exact at any rate that it can do.  Where several
+ * threads do, in the kernel's datapath or with DPDK, connections at the same
+ * moment may take the same turn.
+ *
+ * Turns are known by server, so that the switch goes on with the right one
+ * when the pool changes: see turn_find(), which says the same. */
+
+/* How long a pool's turn is remembered after the last new connection. */
+#define TURN_IDLE_TIMEOUT 3600
+
+/* Appends actions that go on as if it were turn 'turn'. */
+static void
+put_turn(struct compiler *c, uint32_t id)
+{
+    act_set_u32(&c->acts, REG_TURN, id);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+}
+
+/* A new connection, of 'family' and 'protocol', asks whose turn it is; the
+ * first server's if nobody knows. */
+static void
+emit_begin(struct compiler *c, const struct assignment *a,
+           enum family family, enum protocol protocol,
+           const struct turns *turns)
+{
+    compiler_match_dispatch(c, a);
+    compiler_match_protocol(c, family, protocol);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, 0);
+    act_look_at(&c->acts, family == FAMILY_V4 ? MFF_IPV4_SRC : MFF_IPV6_SRC,
+                REG_TURN);
+    if (protocol != PROTOCOL_ANY) {
+        act_look_at(&c->acts,
+                    protocol == PROTOCOL_TCP ? MFF_TCP_SRC : MFF_UDP_SRC,
+                    REG_TURN);
+    }
+    act_set_u32(&c->acts, REG_TURN, turn_id(a, turns, 0));
+    act_resubmit(&c->acts, compiler_table(c, TABLE_TURN));
+    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    compiler_emit_dispatch(c, a, (protocol == PROTOCOL_ANY ? DISPATCH_BEGIN_ANY
+                                  : DISPATCH_BEGIN), 0, &a->pool->loc);
+}
+
+/* Flows can look at ports only of packets whose protocol they match. */
+static void
+emit_begins(struct compiler *c, const struct assignment *a,
+            enum family family, const struct turns *turns)
+{
+    if (a->pool->protocol == PROTOCOL_ANY) {
+        emit_begin(c, a, family, PROTOCOL_TCP, turns);
+        emit_begin(c, a, family, PROTOCOL_UDP, turns);
+    }
+    emit_begin(c, a, family, a->pool->protocol, turns);
+}
+
+/* It is this turn: its server takes the connection. */
+static void
+emit_turn(struct compiler *c, const struct assignment *a,
+          const struct turns *turns, size_t turn)
+{
+    uint16_t server = turns->servers[turn];
+    uint16_t member = a->members[server];
+
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, turn_id(a, turns, turn));
+    act_set_u32(&c->acts, REG_MEMBER, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    compiler_emit_dispatch(c, a, DISPATCH_TURN, member,
+                           &a->pool->servers[server].loc);
+}
+
+/* Its server has taken it, from a client of 'family': on to the next turn. */
+static void
+emit_taken(struct compiler *c, const struct assignment *a,
+           enum family family, const struct turns *turns, size_t turn)
+{
+    uint16_t server = turns->servers[turn];
+    uint16_t member = a->members[server];
+
+    compiler_match_dispatch(c, a);
+    compiler_match_protocol(c, family, a->pool->protocol);
+    compiler_match_member(c, member);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, turn_id(a, turns, turn));
+    act_learn_turn(&c->acts, compiler_table(c, TABLE_TURN),
+                   cookie_make(COOKIE_TURN, a->id, 0), TURN_IDLE_TIMEOUT,
+                   REG_POOL, a->id, REG_TURN,
+                   turn_id(a, turns, (turn + 1) % turns->n));
+    compiler_put_remember(c, a, family, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit_dispatch(c, a, DISPATCH_TAKEN, member,
+                           &a->pool->servers[server].loc);
+}
+
+/* Turns that there were when they were learned. */
+static void
+emit_outdated(struct compiler *c, const struct assignment *a,
+              const struct turns *turns)
+{
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        size_t turn = turns->first[i];
+
+        compiler_match_dispatch(c, a);
+        match_set_reg_masked(&c->match, REG_TURN - MFF_REG0,
+                             (uint32_t) a->members[i] << TURN_MEMBER_SHIFT,
+                             TURN_MEMBER_MASK);
+        put_turn(c, turn_id(a, turns, turn));
+        compiler_emit_dispatch(c, a, DISPATCH_SERVER, a->members[i],
+                               &a->pool->servers[i].loc);
+    }
+    compiler_match_dispatch(c, a);
+    put_turn(c, turn_id(a, turns, 0));
+    compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
+}
+
+void
+compile_turns(struct compiler *c, const struct assignment *a)
+{
+    struct turns turns;
+
+    turns_compute(a->pool, &turns);
+    for (size_t i = 0; turns.n && i < a->pool->vips.n; i++) {
+        enum family family = ip_family(&a->pool->vips.ip[i]);
+
+        emit_begins(c, a, family, &turns);
+        for (size_t turn = 0; turn < turns.n; turn++) {
+            emit_taken(c, a, family, &turns, turn);
+        }
+    }
+    for (size_t turn = 0; turn < turns.n; turn++) {
+        emit_turn(c, a, &turns, turn);
+    }
+    if (turns.n) {
+        emit_outdated(c, a, &turns);
+    }
+    turns_uninit(&turns);
+}

@@ -27,7 +27,12 @@
  *
  * In the userspace datapath the switch handles one first packet after the
  * other, and the flow is there when the next is looked at: two connections at
- * the same moment get the same server. */
+ * the same moment get the same server.  Where a group picks by the datapath's
+ * hash, packets leave for the datapath in between and others may come first,
+ * so the table is asked again once they are back. */
+
+/* In the register for turns, which such pools do not have: asked again. */
+#define STAGE_ASKED_AGAIN 1
 
 static bool
 has_affinity(const struct assignment *a)
@@ -116,10 +121,30 @@ emit_picked(struct compiler *c, const struct assignment *a, size_t i,
     compiler_match_dispatch(c, a);
     compiler_match_protocol(c, family, a->pool->protocol);
     compiler_match_member(c, member);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, STAGE_ASKED_AGAIN);
     compiler_put_remember(c, a, family, member);
     act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
     compiler_emit_dispatch(c, a, DISPATCH_TAKEN, member,
                            &a->pool->servers[i].loc);
+}
+
+/* Where no server is picked yet, pick one; where one is, see whether the client
+ * has got one meanwhile. */
+static void
+emit_stages(struct compiler *c, const struct assignment *a)
+{
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
+    compiler_put_slots(c, a);
+    compiler_emit_dispatch(c, a, DISPATCH_BEGIN, 0, &a->pool->loc);
+
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, 0);
+    act_set_u32(&c->acts, REG_TURN, STAGE_ASKED_AGAIN);
+    act_set_u32(&c->acts, REG_AFFINITY, 0);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_AFFINITY));
+    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
 }
 
 void
@@ -136,9 +161,6 @@ compile_affinity(struct compiler *c, const struct assignment *a)
         }
     }
     if (!by_turn) {
-        compiler_match_dispatch(c, a);
-        match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
-        compiler_put_slots(c, a);
-        compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
+        emit_stages(c, a);
     }
 }

@@ -52,8 +52,8 @@ report_refresh_text(const struct refresh_report *report, bool all,
         }
         fprintf(stream, "pool %s: %s%s\n", pool->name,
                 pool->weights->policy->name, pool->frozen ? ", frozen" : "");
-        fprintf(stream, "  %-16s %8s %8s %8s %5s %5s  %s\n", "SERVER", "BEFORE",
-                "WEIGHT", "WANTED", "SLOTS", "NOW", "WHY");
+        fprintf(stream, "  %-16s %8s %8s %8s %5s %5s  %s\n", "SERVER",
+                "BEFORE", "WEIGHT", "WANTED", "SLOTS", "NOW", "WHY");
         for (size_t j = 0; j < pool->n_servers; j++) {
             write_server(&pool->servers[j], stream);
         }

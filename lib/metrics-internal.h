@@ -61,10 +61,10 @@ struct metrics_batch {
 /* Milliseconds on a clock that only goes forward. */
 int64_t metrics_now(void);
 
-/* Adds to what came.  False, and the fetch is done, if it is too much. */
+/* Adds to what came.  False if that is too much. */
 bool fetch_append(struct fetch *, const char *data, size_t size);
 
-/* Ends the fetch, for a reason or, if 'error' is NULL, because all is there. */
+/* Ends the fetch: for a reason, or because all is there if 'error' is NULL. */
 void fetch_finish(struct fetch *, const char *error);
 
 /* Begin a fetch.  What cannot be begun is finished with an error. */

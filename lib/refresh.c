@@ -260,9 +260,6 @@ work_settle(struct work *work)
         const struct work_server *s = &work->servers[i];
         const struct refreshed *new = s->server->refreshed;
 
-        report->weights_changed |= (new && (s->old ? refreshed_factor(s->server)
-                                            : REFRESHED_WHOLE)
-                                    != refreshed_factor(s->server));
         report->state_changed |= new && is_significant(s->old, new);
     }
     for (size_t i = 0; i < work->n; i++) {

@@ -451,8 +451,8 @@ check_from(const struct reader *r, const struct node *node,
         weights->sources[0].loc = node->loc;
         weights->sources[0].kind = SOURCE_SWITCH;
     } else if (!node_get(node, "from") && policy->usable) {
-        reader_error(r, &node->loc, "policy \"%s\" needs \"from\", whom to ask "
-                     "for %s", policy->name, policy->needs);
+        reader_error(r, &node->loc, "policy \"%s\" needs \"from\", whom to "
+                     "ask for %s", policy->name, policy->needs);
     }
 }
 

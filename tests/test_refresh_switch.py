@@ -258,7 +258,8 @@ def test_many_pools(lab):
     lab.popen(lab.netns, "python3", "-c", AGENTS)
     pools = [{"name": f"p{p}", "vip": f"10.0.{100 + p // 50}.{p % 50 + 1}",
               "port": 80, "slots": 16,
-              "weights": {"policy": "static", "from": [{"agent": "{name}:9999"}]},
+              "weights": {"policy": "static",
+                          "from": [{"agent": "{name}:9999"}]},
               "servers": [{"name": f"127.1.{p}.{i + 1}",
                            "ip": f"10.0.0.{i + 1}", "interface": "s1-o",
                            "mac": "02:00:00:00:00:01", "port": 1000 + p}

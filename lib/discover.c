@@ -32,8 +32,8 @@ struct wanted {
                                      * each of the server's addresses. */
 };
 
-/* An address of a server to be found, or of the router before it.  Pools may share it: then it is asked
- * for once. */
+/* An address of a server to be found, or of the router before it.  Pools may
+ * share it: then it is asked for once. */
 struct sought {
     const struct ip *ip;
     const struct server *server;

@@ -37,7 +37,14 @@ def apply(lab, weights, **keys):
     path = lab.pool_yaml(weights, **keys)
     lab.lbgen("apply", path)
     lab.lbgen("diff", path)
+    settle(lab)
     return path
+
+
+def operate(lab, command, server):
+    """The datapath follows what changes only shortly after it."""
+    lab.lbgen(command, "-b", "br0", server)
+    settle(lab)
 
 
 def one(lab, client, **options):
@@ -117,11 +124,11 @@ def test_server_drains(lab):
     apply(lab, [1, 1, 1])
     assert [one(lab, c) for c in lab.clients] == ["s1", "s2", "s3", "s1"]
     hold = lab.hold("c2", VIP, 80, 1)
-    lab.lbgen("drain", "-b", "br0", "web/s2")
+    operate(lab, "drain", "web/s2")
     assert len(remembered(lab)) == 3
     assert one(lab, "c2") == "s3"
     assert hold.ping().alive == 1
-    lab.lbgen("ready", "-b", "br0", "web/s2")
+    operate(lab, "ready", "web/s2")
     assert [one(lab, c) for c in lab.clients] == ["s1", "s3", "s3", "s1"]
     hold.close()
 
@@ -150,8 +157,8 @@ def test_drain_timeout(lab):
     assert hold.opened == {"s1": 1}
     assert one(lab, "c2") == "s2"
     lab.appctl("dpctl/flush-conntrack", "ct_nw_src=10.0.1.2,ct_nw_proto=6")
-    lab.lbgen("drain", "-b", "br0", "web/s1")
-    lab.lbgen("drain", "-b", "br0", "web/s2")
+    operate(lab, "drain", "web/s1")
+    operate(lab, "drain", "web/s2")
     assert one(lab, "c1") == "s1"
     time.sleep(4)
     assert one(lab, "c1") == "s3"
@@ -182,7 +189,7 @@ def test_other_policies(lab, policy):
     assert not traffic.failures
     assert all(len(servers) == 1 for servers in traffic.by_source.values())
     assert set(traffic) == {"s1", "s2", "s3"}
-    lab.lbgen("drain", "-b", "br0", "web/s1")
+    operate(lab, "drain", "web/s1")
     moved = lab.connect("c4", VIP, 80, 900, sources=sources)
     for source, servers in traffic.by_source.items():
         if set(servers) == {"s1"}:

@@ -155,13 +155,16 @@ put_snat_delivery(struct compiler *c, const struct assignment *a,
     act_output(&c->acts, to->port);
 }
 
-/* Client to VIP, connection known.  (It is still "new" to the switch until the
- * server has answered, so that state is not looked at.) */
+/* Client to VIP, connection known.  It is still "new" to the switch until the
+ * server has answered, so that state is not looked at.  Nor is whether the
+ * packet fits into the connection: a client that was restarted and uses the
+ * same port gets through only if its SYN, the server's surprise, and the reset
+ * that this brings about all pass. */
 static void
 emit_forward(struct compiler *c, const struct assignment *a,
              const struct destination *to)
 {
-    compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
+    compiler_match_ct(c, 0, CT_REPLY);
     compiler_match_mark(c, to->member);
     compiler_put_use(c, a);
     put_delivery(c, a, to);
@@ -219,7 +222,7 @@ emit_snat(struct compiler *c, const struct assignment *a,
         compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER_BACK,
                       cookie_make(COOKIE_SERVER, a->id, to->member), loc);
     }
-    compiler_match_ct(c, 0, CT_INVALID | CT_REPLY);
+    compiler_match_ct(c, 0, CT_REPLY);
     compiler_match_protocol(c, ip_family(ip), pool->protocol);
     compiler_match_mark(c, to->member);
     compiler_match_label(c, LABEL_SNAT);
@@ -268,12 +271,14 @@ emit_return(struct compiler *c, const struct assignment *a,
                         &to->server->loc);
 }
 
-/* Server to client, connection known: out where its requests come in. */
+/* Server to client, connection known: out where its requests come in.  That
+ * the source has been rewritten says that it is one; a packet that does not
+ * fit into it is not called a reply. */
 static void
 emit_reverse(struct compiler *c, const struct assignment *a,
              const struct destination *to)
 {
-    compiler_match_ct(c, CT_REPLY, CT_REPLY | CT_INVALID);
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
     compiler_match_mark(c, to->member);
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
     act_change_vlan(&c->acts, path_server_vlan(a->pool, to->server),
@@ -400,7 +405,7 @@ emit_restore(struct compiler *c)
 {
     uint8_t table = compiler_table(c, TABLE_REVERSE);
 
-    compiler_match_ct(c, CT_REPLY, CT_REPLY | CT_INVALID);
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
     compiler_match_label(c, LABEL_SENDER);
     match_set_reg(&c->match, REG_RESTORED - MFF_REG0, 0);
     act_set_u32(&c->acts, REG_RESTORED, 1);
@@ -412,8 +417,8 @@ emit_restore(struct compiler *c)
 
 /* What comes from a server's port but is no part of a connection to a VIP goes
  * back to the entry table as it came, marked as seen, for the bridge's own
- * flows.  A packet of such a connection that is not valid, or whose server is
- * no longer known, has had its source rewritten already and ends here. */
+ * flows.  A packet of a connection whose server is no longer known has had its
+ * source rewritten already and ends here. */
 void
 compile_tracked_common(struct compiler *c)
 {

@@ -72,6 +72,7 @@ EXTRA_DIST += \
 	tests/test_export.py \
 	tests/test_fast_path.py \
 	tests/test_guard.py \
+	tests/test_half_open.py \
 	tests/test_explain.py \
 	tests/test_health.py \
 	tests/test_ipv6.py \

@@ -19,90 +19,147 @@ changes_add(struct changes *changes, const struct change *change)
     changes->changes[changes->n++] = *change;
 }
 
+/* The functions below append changes in any order, to be sorted: most flows
+ * and groups have not changed and need none. */
+
+static int
+compare_new_groups(const void *a, const void *b)
+{
+    return of_group_compare(((const struct change *) a)->new_group,
+                            ((const struct change *) b)->new_group);
+}
+
+static int
+compare_new_flows(const void *a, const void *b)
+{
+    return of_flow_compare(((const struct change *) a)->new_flow,
+                           ((const struct change *) b)->new_flow);
+}
+
+static int
+compare_old_flows(const void *a, const void *b)
+{
+    return of_flow_compare(((const struct change *) a)->old_flow,
+                           ((const struct change *) b)->old_flow);
+}
+
+static int
+compare_old_groups(const void *a, const void *b)
+{
+    return of_group_compare(((const struct change *) b)->old_group,
+                            ((const struct change *) a)->old_group);
+}
+
+/* Sorts the changes from number 'first' on. */
 static void
-diff_new_groups(struct of_group **desired, const struct ofstate *installed,
+sort_changes(struct changes *changes, size_t first,
+             int (*compare)(const void *, const void *))
+{
+    if (changes->n > first) {
+        qsort(&changes->changes[first], changes->n - first,
+              sizeof *changes->changes, compare);
+    }
+}
+
+/* Returns the number of groups in both states. */
+static size_t
+diff_new_groups(const struct ofstate *desired, const struct ofstate *installed,
                 struct changes *changes)
 {
-    for (size_t i = 0; desired[i]; i++) {
+    size_t first = changes->n;
+    const struct of_group *group;
+    size_t n_both = 0;
+
+    HMAP_FOR_EACH (group, node, &desired->groups) {
         struct change change = {
-            .old_group = ofstate_find_group(installed, desired[i]->id),
-            .new_group = desired[i],
+            .old_group = ofstate_find_group(installed, group->id),
+            .new_group = group,
         };
 
+        n_both += change.old_group != NULL;
         if (!change.old_group
             || !of_group_equal(change.old_group, change.new_group)) {
             changes_add(changes, &change);
         }
     }
+    sort_changes(changes, first, compare_new_groups);
+    return n_both;
 }
 
-static void
-diff_new_flows(struct of_flow **desired, const struct ofstate *installed,
+/* Returns the number of flows in both states. */
+static size_t
+diff_new_flows(const struct ofstate *desired, const struct ofstate *installed,
                struct changes *changes)
 {
-    for (size_t i = 0; desired[i]; i++) {
+    size_t first = changes->n;
+    const struct of_flow *flow;
+    size_t n_both = 0;
+
+    HMAP_FOR_EACH (flow, node, &desired->flows) {
         struct change change = {
-            .old_flow = ofstate_find_flow(installed, desired[i]),
-            .new_flow = desired[i],
+            .old_flow = ofstate_find_flow(installed, flow),
+            .new_flow = flow,
         };
 
+        n_both += change.old_flow != NULL;
         if (!change.old_flow
             || !of_flow_equal(change.old_flow, change.new_flow)) {
             changes_add(changes, &change);
         }
     }
+    sort_changes(changes, first, compare_new_flows);
+    return n_both;
 }
 
 static void
-diff_old_flows(struct of_flow **installed, const struct ofstate *desired,
+diff_old_flows(const struct ofstate *installed, const struct ofstate *desired,
                struct changes *changes)
 {
-    for (size_t i = 0; installed[i]; i++) {
-        struct change change = { .old_flow = installed[i] };
+    size_t first = changes->n;
+    const struct of_flow *flow;
 
-        if (!ofstate_find_flow(desired, installed[i])) {
+    HMAP_FOR_EACH (flow, node, &installed->flows) {
+        struct change change = { .old_flow = flow };
+
+        if (!ofstate_find_flow(desired, flow)) {
             changes_add(changes, &change);
         }
     }
+    sort_changes(changes, first, compare_old_flows);
 }
 
 static void
-diff_old_groups(struct of_group **installed, const struct ofstate *desired,
+diff_old_groups(const struct ofstate *installed, const struct ofstate *desired,
                 struct changes *changes)
 {
-    size_t n = 0;
+    size_t first = changes->n;
+    const struct of_group *group;
 
-    while (installed[n]) {
-        n++;
-    }
-    while (n--) {
-        struct change change = { .old_group = installed[n] };
+    HMAP_FOR_EACH (group, node, &installed->groups) {
+        struct change change = { .old_group = group };
 
-        if (!ofstate_find_group(desired, installed[n]->id)) {
+        if (!ofstate_find_group(desired, group->id)) {
             changes_add(changes, &change);
         }
     }
+    sort_changes(changes, first, compare_old_groups);
 }
 
 void
 diff_compute(const struct ofstate *desired, const struct ofstate *installed,
              struct changes *changes)
 {
-    struct of_flow **desired_flows = ofstate_sorted_flows(desired);
-    struct of_flow **installed_flows = ofstate_sorted_flows(installed);
-    struct of_group **desired_groups = ofstate_sorted_groups(desired);
-    struct of_group **installed_groups = ofstate_sorted_groups(installed);
+    size_t n_groups, n_flows;   /* In both. */
 
     memset(changes, 0, sizeof *changes);
-    diff_new_groups(desired_groups, installed, changes);
-    diff_new_flows(desired_flows, installed, changes);
-    diff_old_flows(installed_flows, desired, changes);
-    diff_old_groups(installed_groups, desired, changes);
-
-    free(desired_flows);
-    free(installed_flows);
-    free(desired_groups);
-    free(installed_groups);
+    n_groups = diff_new_groups(desired, installed, changes);
+    n_flows = diff_new_flows(desired, installed, changes);
+    if (n_flows < hmap_count(&installed->flows)) {
+        diff_old_flows(installed, desired, changes);
+    }
+    if (n_groups < hmap_count(&installed->groups)) {
+        diff_old_groups(installed, desired, changes);
+    }
 }
 
 void

@@ -56,12 +56,11 @@ flow_hash(uint8_t table, uint16_t priority, const struct minimatch *match)
 
 static struct of_flow *
 find_flow(const struct ofstate *state, uint8_t table, uint16_t priority,
-          const struct minimatch *match)
+          const struct minimatch *match, uint32_t hash)
 {
     struct of_flow *flow;
 
-    HMAP_FOR_EACH_WITH_HASH (flow, node, flow_hash(table, priority, match),
-                             &state->flows) {
+    HMAP_FOR_EACH_WITH_HASH (flow, node, hash, &state->flows) {
         if (flow->table == table && flow->priority == priority
             && minimatch_equal(&flow->match, match)) {
             return flow;
@@ -73,7 +72,8 @@ find_flow(const struct ofstate *state, uint8_t table, uint16_t priority,
 struct of_flow *
 ofstate_find_flow(const struct ofstate *state, const struct of_flow *like)
 {
-    return find_flow(state, like->table, like->priority, &like->match);
+    return find_flow(state, like->table, like->priority, &like->match,
+                     like->node.hash);
 }
 
 /* Whether some packet matches both: no bit that both look at differs. */
@@ -99,15 +99,17 @@ matches_overlap(const struct minimatch *a_, const struct minimatch *b_)
 struct of_flow *
 ofstate_find_overlap(const struct ofstate *state, const struct of_flow *like)
 {
+    struct of_flow *found = NULL;
     struct of_flow *flow;
 
     HMAP_FOR_EACH (flow, node, &state->flows) {
         if (flow->table == like->table && flow->priority == like->priority
-            && matches_overlap(&flow->match, &like->match)) {
-            return flow;
+            && matches_overlap(&flow->match, &like->match)
+            && (!found || of_flow_compare(flow, found) < 0)) {
+            found = flow;
         }
     }
-    return NULL;
+    return found;
 }
 
 struct of_group *
@@ -137,9 +139,10 @@ without_xid(struct ofpbuf *message)
 struct of_flow *
 ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
 {
+    uint32_t hash = flow_hash(fm->table_id, fm->priority, &fm->match);
     struct of_flow *flow;
 
-    if (find_flow(state, fm->table_id, fm->priority, &fm->match)) {
+    if (find_flow(state, fm->table_id, fm->priority, &fm->match, hash)) {
         return NULL;
     }
     flow = lb_xcalloc(1, sizeof *flow);
@@ -149,8 +152,7 @@ ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
     minimatch_clone(&flow->match, &fm->match);
     flow->message = without_xid(
         ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM));
-    hmap_insert(&state->flows, &flow->node,
-                flow_hash(flow->table, flow->priority, &flow->match));
+    hmap_insert(&state->flows, &flow->node, hash);
     return flow;
 }
 
@@ -236,11 +238,9 @@ group_has_lost_mark(const struct ofputil_group_desc *gd)
 
 /* Flows that table, priority and cookie do not tell apart go by their bytes,
  * in which matches come first and addresses and ports count like numbers. */
-static int
-compare_flows(const void *a_, const void *b_)
+int
+of_flow_compare(const struct of_flow *a, const struct of_flow *b)
 {
-    const struct of_flow *a = *(const struct of_flow *const *) a_;
-    const struct of_flow *b = *(const struct of_flow *const *) b_;
     const struct ofpbuf *am = a->message;
     const struct ofpbuf *bm = b->message;
     int order;
@@ -255,6 +255,13 @@ compare_flows(const void *a_, const void *b_)
     order = memcmp(am->data, bm->data, am->size < bm->size ? am->size
                                                            : bm->size);
     return order ? order : am->size < bm->size ? -1 : am->size > bm->size;
+}
+
+static int
+compare_flows(const void *a, const void *b)
+{
+    return of_flow_compare(*(const struct of_flow *const *) a,
+                           *(const struct of_flow *const *) b);
 }
 
 struct of_flow **
@@ -272,13 +279,17 @@ ofstate_sorted_flows(const struct ofstate *state)
     return flows;
 }
 
-static int
-compare_groups(const void *a_, const void *b_)
+int
+of_group_compare(const struct of_group *a, const struct of_group *b)
 {
-    const struct of_group *a = *(const struct of_group *const *) a_;
-    const struct of_group *b = *(const struct of_group *const *) b_;
-
     return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static int
+compare_groups(const void *a, const void *b)
+{
+    return of_group_compare(*(const struct of_group *const *) a,
+                            *(const struct of_group *const *) b);
 }
 
 struct of_group **

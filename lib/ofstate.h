@@ -66,16 +66,21 @@ struct of_flow *ofstate_add_flow(struct ofstate *,
 struct of_group *ofstate_add_group(struct ofstate *,
                                    struct ofputil_group_mod *gm);
 
-/* The entry of 'state' that has the same key, or NULL. */
+/* The entry of 'state' that has the same key as 'like', which is in another
+ * state, or NULL. */
 struct of_flow *ofstate_find_flow(const struct ofstate *state,
                                   const struct of_flow *like);
 struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
 
 /* A flow of 'state' with the table and priority of 'like' that some packet
  * matches as well as 'like', so that the switch may take either; or NULL.
- * Looks at all flows. */
+ * Looks at all flows, and returns the first in their order. */
 struct of_flow *ofstate_find_overlap(const struct ofstate *state,
                                      const struct of_flow *like);
+
+/* The order of ofstate_sorted_*(): less than, equal to or greater than 0. */
+int of_flow_compare(const struct of_flow *, const struct of_flow *);
+int of_group_compare(const struct of_group *, const struct of_group *);
 
 /* True if both entries, of the same key, are the same in all that counts. */
 bool of_flow_equal(const struct of_flow *, const struct of_flow *);

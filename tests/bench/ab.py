@@ -5,12 +5,17 @@ Three, because plain forwarding has three addresses to go to; everybody else
 has the VIP three times.
 """
 
+import contextlib
+import os
 import re
 import subprocess
+import time
 from dataclasses import dataclass
 
-PROCESSES = 3
+from bench.stage import CLIENT
+
 MOST = 400000       # Requests of one ab: it reserves memory for them.
+PATIENCE = 10       # Seconds without any answer until it gives up.
 
 
 @dataclass
@@ -40,30 +45,45 @@ def _pooled(times, part):
     return times[min(int(part * len(times)), len(times) - 1)] if times else 0
 
 
-def run(lab, host, targets, path, seconds, concurrency, keep=False):
-    """Asks 'targets' ("address:port"), which are as many as there are
-    processes, for 'path' for a while.  Returns a Result."""
-    processes, files = [], []
-    for i, target in enumerate(targets):
-        files.append(f"{lab.rundir}/ab-{i}.csv")
-        processes.append(lab.popen(
-            host, "ab", "-q", "-r", "-b", "65536", "-t", str(seconds), "-n",
-            str(MOST), "-c", str(concurrency), "-e", files[-1],
-            *(["-k"] if keep else []), f"http://{target}{path}",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
-    texts = [process.communicate()[0] for process in processes]
-    for process, text in zip(processes, texts):
-        lab._processes.remove(process)
-        if process.returncode:
-            raise RuntimeError(f"ab: {text}")
-    times = sorted(t for file in files for t in _times(file))
-    failed = sum(_number(r"Failed requests: +(\d+)", t) for t in texts)
-    return Result(
-        requests=int(sum(_number(r"Complete requests: +(\d+)", t)
-                         for t in texts)),
-        failures=int(failed),
-        rate=sum(_number(r"Requests per second: +([\d.]+)", t)
-                 for t in texts),
-        mbits=sum(_number(r"Transfer rate: +([\d.]+)", t)
-                  for t in texts) * 1024 * 8 / 1e6,
-        p50=_pooled(times, .5), p99=_pooled(times, .99))
+def _totals(text, seconds, concurrency):
+    """Requests, failures, rate and Mbit/s of one ab that has said 'text'.  One
+    that waited in vain for an answer gives up and says nothing but how many
+    came before; those that it waited for have failed."""
+    done = _number(r"Total of (\d+) requests completed", text)
+    if "Complete requests:" not in text:
+        return done, concurrency, done / seconds, 0
+    return (_number(r"Complete requests: +(\d+)", text),
+            _number(r"Failed requests: +(\d+)", text),
+            _number(r"Requests per second: +([\d.]+)", text),
+            _number(r"Transfer rate: +([\d.]+)", text) * 1024 * 8 / 1e6)
+
+
+def run(contestant, path, seconds, concurrency, keep=False):
+    """Asks the contestant's targets, which are as many as there are processes,
+    for 'path' for a while, each from a client address of its own that nobody
+    used before: no connection is mistaken for an earlier one.  Returns a
+    Result."""
+    lab = contestant.lab
+    processes, times = [], []
+    begin = time.monotonic()
+    for i, target in enumerate(contestant.targets()):
+        csv = f"{lab.rundir}/ab-{i}.csv"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(csv)
+        processes.append((csv, lab.popen(
+            CLIENT, "ab", "-q", "-r", "-b", "65536", "-s", str(PATIENCE), "-t",
+            str(seconds), "-n", str(MOST), "-c", str(concurrency), "-e", csv,
+            "-B", contestant.next_address(), *(["-k"] if keep else []),
+            f"http://{target}{path}", stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True)))
+    totals = []
+    for csv, process in processes:
+        text = process.communicate()[0]
+        lab.forget(process)
+        totals.append(_totals(text, time.monotonic() - begin, concurrency))
+        if os.path.exists(csv):
+            times += _times(csv)
+    times.sort()
+    requests, failures, rate, mbits = map(sum, zip(*totals))
+    return Result(int(requests), int(failures), rate, mbits,
+                  _pooled(times, .5), _pooled(times, .99))

@@ -10,7 +10,7 @@ from bench import ab, machine, settings
 from bench.contestants import CONTESTANTS
 from bench.contestants.base import Unavailable
 from bench.report import Table, say
-from bench.stage import BIG, CLIENT
+from bench.stage import BIG
 
 CONNECTIONS = 10        # At a time, of each ab.
 
@@ -26,7 +26,8 @@ COLUMNS = [("new", "new conn/s", "{:.0f}"), ("keep", "kept req/s", "{:.0f}"),
            ("p99", "p99 ms", "{:.2f}"), ("cpu", "switch cpu", "{:.2f}"),
            ("others", "other cpu", "{:.2f}"), ("passes", "passes", "{:.2f}"),
            ("subtables", "subtables", "{:.2f}"),
-           ("upcalls", "upcalls", "{:.1f}"), ("flows", "dp flows", "{:.0f}")]
+           ("upcalls", "upcalls", "{:.1f}"), ("flows", "dp flows", "{:.0f}"),
+           ("failures", "failed", "{:.0f}")]
 
 
 def pmd_stats(lab):
@@ -72,8 +73,7 @@ class Meter:
 def measure_new(contestant, seconds):
     """New connections, one request each."""
     with Meter(contestant) as meter:
-        result = ab.run(contestant.lab, CLIENT, contestant.targets(), "/",
-                        seconds, CONNECTIONS)
+        result = ab.run(contestant, "/", seconds, CONNECTIONS)
     stats, n = meter.stats, max(result.requests, 1)
     return {
         "new": result.rate, "p50": result.p50, "p99": result.p99,
@@ -87,15 +87,14 @@ def measure_new(contestant, seconds):
 
 def perform(contestant, seconds):
     """One turn.  Returns a mapping from figures to numbers."""
-    lab, targets = contestant.lab, contestant.targets()
     # Flows of the last turn have been forgotten: begin warm.
-    ab.run(lab, CLIENT, targets, "/", 1, CONNECTIONS)
+    ab.run(contestant, "/", 1, CONNECTIONS)
     figures = measure_new(contestant, seconds)
     half = max(1, round(seconds / 2))
-    figures["keep"] = ab.run(lab, CLIENT, targets, "/", half, CONNECTIONS,
-                             keep=True).rate
-    figures["bulk"] = ab.run(lab, CLIENT, targets, "/big", half, 1,
-                             keep=True).mbits
+    kept = ab.run(contestant, "/", half, CONNECTIONS, keep=True)
+    bulk = ab.run(contestant, "/big", half, 1, keep=True)
+    figures["keep"], figures["bulk"] = kept.rate, bulk.mbits
+    figures["failures"] += kept.failures + bulk.failures
     return figures
 
 

@@ -11,6 +11,7 @@ VIP_MAC = "02:6c:0a:00:00:64"
 PORT = 80
 SERVER_PORT = 8080
 CLIENT = "c1"
+PROCESSES = 3       # Of the client, side by side: see ab.py.
 BIG = 16            # MiB, of the file that bulk is measured with.
 
 NGINX_CONF = """\
@@ -82,6 +83,10 @@ class Stage(Lab):
                 self.popen(name, "nginx", "-c", path, stderr=stderr)
             wait_for(lambda name=name: f":{SERVER_PORT} " in self.run(
                 name, "ss", "-Hltn").stdout, f"nginx on {name}")
+
+    def forget(self, process):
+        """One that has ended is none to end with the lab."""
+        self._processes.remove(process)
 
     def answers(self, target):
         """Whether one request is answered."""

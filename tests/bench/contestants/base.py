@@ -3,9 +3,11 @@
 
 import shutil
 
-from bench.stage import CLIENT, PORT, VIP, Stage
-from bench.ab import PROCESSES
+from bench.stage import CLIENT, PORT, PROCESSES, VIP, Stage
 from lab import wait_for
+
+
+ADDRESSES = 600         # Of the client.
 
 
 class Unavailable(Exception):
@@ -26,6 +28,8 @@ class Contestant:
         self.lab = None
         self.weights = {"s1": 1, "s2": 1, "s3": 1}
         self.processes = []     # That stand in the path, besides the switch.
+        self.client_addresses = []
+        self.n_used = 0         # Of those.
 
     def start(self, stack, names=False, more_servers=0):
         """Starts a switch and what it needs.  'stack' ends them.  With
@@ -52,6 +56,13 @@ class Contestant:
     def reweight(self, weights):
         """Changes who gets how much, as its user would."""
         raise NotImplementedError
+
+    def next_address(self):
+        """An address of the client's that was not used for longest."""
+        if not self.client_addresses:
+            self.client_addresses = self.addresses(ADDRESSES)
+        self.n_used += 1
+        return self.client_addresses[self.n_used % ADDRESSES]
 
     def hosts(self):
         """The servers that get connections."""

@@ -42,3 +42,12 @@ class Nftables(Contestant):
             lab.run(host.name, "ip", "route", "add",
                     f"{lab.hosts[CLIENT].ip}/32", "via",
                     lab.hosts[BALANCER].ip)
+
+    def addresses(self, n):
+        """Replies go back the same way, whatever the client's address."""
+        sources = super().addresses(n)
+        network = ".".join(sources[0].split(".")[:2]) + ".0.0/16"
+        for host in self.hosts():
+            self.lab.run(host.name, "ip", "route", "replace", network, "via",
+                         self.lab.hosts[BALANCER].ip)
+        return sources

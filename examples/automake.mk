@@ -6,6 +6,7 @@ dist_examples_DATA = \
 	examples/anchors.yaml \
 	examples/direct.yaml \
 	examples/ipv6.yaml \
+	examples/health.yaml \
 	examples/low-bits.yaml \
 	examples/random.yaml \
 	examples/round-robin.yaml \

@@ -34,6 +34,7 @@ lbgen_lbgen_SOURCES = \
 	lbgen/load.h \
 	lbgen/main.c \
 	lbgen/monitor-files.c \
+	lbgen/monitor-refresh.c \
 	lbgen/monitor-sync.c \
 	lbgen/monitor.h \
 	lbgen/notify.c \

@@ -181,6 +181,7 @@ use_file(struct monitor *m, struct reading *r)
         }
     }
     checker_load(m->checker, m->model);
+    monitor_refresh_plan(m);
     reading_uninit(&old);
 }
 
@@ -311,6 +312,7 @@ monitor_uninit(struct monitor *m)
     int fd = m->signals.fd;
 
     monitor_sync_abandon(m);
+    job_abandon(&m->refresh);
     checker_destroy(m->checker);
     monitor_files_destroy(m->files);
     watch_destroy(m->watch);

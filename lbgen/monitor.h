@@ -40,6 +40,8 @@ struct monitor_counters {
     uint64_t cut_connections;
     uint64_t reloads;
     uint64_t failed_reloads;
+    uint64_t refreshes;
+    uint64_t failed_refreshes;
     uint64_t transitions;       /* Of servers' health. */
     int64_t apply_ms;           /* The last one. */
 };
@@ -66,6 +68,8 @@ struct monitor {
     struct sync *tails;         /* Have, and have more to do. */
     unsigned int reasons;       /* For the next one. */
     unsigned int current;       /* Of the one under way. */
+    struct job refresh;         /* Moves weights. */
+    struct loop_timer refresh_timer;
     struct loop_timer sync_timer;
     struct loop_timer routine_timer;
     struct loop_timer start_timer;
@@ -89,6 +93,9 @@ void monitor_reload(struct monitor *, bool always);
 /* In monitor-sync.c: begins the job, for 'reasons'; forgets all jobs. */
 void monitor_sync(struct monitor *, unsigned int reasons);
 void monitor_sync_abandon(struct monitor *);
+
+/* In monitor-refresh.c: plans the next round of weights, or none. */
+void monitor_refresh_plan(struct monitor *);
 
 /* In monitor-files.c: calls monitor_reload() when the file has changed. */
 struct monitor_files *monitor_files_create(struct monitor *);

@@ -8,8 +8,11 @@ make_unit = $(AM_V_GEN)$(MKDIR_P) systemd && \
 	    '$(srcdir)/$@.in' >$@.tmp && mv $@.tmp $@
 
 made_units = \
+	systemd/lbgen-monitor@.service \
 	systemd/lbgen-refresh@.service \
 	systemd/lbgen@.service
+systemd/lbgen-monitor@.service: systemd/lbgen-monitor@.service.in Makefile
+	$(make_unit)
 systemd/lbgen-refresh@.service: systemd/lbgen-refresh@.service.in Makefile
 	$(make_unit)
 systemd/lbgen@.service: systemd/lbgen@.service.in Makefile
@@ -18,6 +21,7 @@ systemd/lbgen@.service: systemd/lbgen@.service.in Makefile
 systemd_units = $(made_units) systemd/lbgen-refresh@.timer
 
 EXTRA_DIST += \
+	systemd/lbgen-monitor@.service.in \
 	systemd/lbgen-refresh@.service.in \
 	systemd/lbgen-refresh@.timer \
 	systemd/lbgen@.service.in

@@ -331,3 +331,23 @@ def test_many_die_at_once(site):
         monitor.wait("server down", n=3)
         wait_for(lambda: slots(lab) == {"s1": 0, "s2": 0, "s3": 0}, "slots")
         assert monitor.count_lines("bridge updated") - n <= 3
+
+
+def test_refresh_inside(site):
+    """Weights follow what servers report, at the interval of the file."""
+    lab = site.lab
+    for name, load in ("s1", 0), ("s2", 100), ("s3", 0):
+        lab.write(f'{{"cpu": {load}, "memory": {load}, "stress": '
+                  f'{load / 100}}}', name)
+    pool = lab.pool([4, 4, 4], server_port=8080, check=CHECK)
+    path = lab.file({**pool, "weights": {
+        "policy": "adaptive", "interval": 1, "timeout": 0.5, "smoothing": 0,
+        "max_step": 1, "max_move": 1,
+        "from": [{"file": f"{lab.rundir}/{{name}}"}]}}, fallback="normal")
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        wait_for(lambda: 0 < slots(lab)["s2"] < 70, "refreshed weights")
+        # A death in between takes nothing of that back.
+        site.kill("s1")
+        monitor.wait_states(s1="down")
+        assert 0 < slots(lab)["s2"] < 110

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The monitor moves weights: "lbgen refresh" at the interval that the file
+ * says, in a child, so that nothing waits for servers that are slow to
+ * answer.  Health and all else that it does not change, it takes from the
+ * bridge. */
+
+#include <config.h>
+
+#include "lbgen/monitor.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lbgen/notify.h"
+#include "lib/util.h"
+
+/* A round that takes longer hangs, in milliseconds. */
+#define ROUND_LIMIT 120000
+
+/* In the child.  What a round reports is for people who run it by hand. */
+static int
+refresh_work(void *m_, FILE *out LB_UNUSED)
+{
+    const struct monitor *m = m_;
+    struct command_context context = *m->context;
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int status;
+
+    if (fd >= 0) {
+        dup2(fd, STDOUT_FILENO);
+    }
+    context.diags = diags_create();
+    status = cmd_refresh(&context);
+    diags_flush(context.diags, stderr);
+    diags_destroy(context.diags);
+    return status;
+}
+
+static void
+refresh_line(void *m LB_UNUSED, char *line LB_UNUSED)
+{
+}
+
+static void
+refresh_done(void *m_, bool ok, int64_t took LB_UNUSED)
+{
+    struct monitor *m = m_;
+
+    m->counters.refreshes++;
+    m->counters.failed_refreshes += !ok;
+}
+
+/* The shortest interval of any pool that has weights to refresh, in
+ * milliseconds, or 0. */
+static int64_t
+find_interval(const struct model *model)
+{
+    double shortest = 0;
+
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct weights *weights = &model->pools[i]->weights;
+
+        if (weights->policy
+            && (!shortest || weights->common[WEIGHT_INTERVAL] < shortest)) {
+            shortest = weights->common[WEIGHT_INTERVAL];
+        }
+    }
+    return shortest * 1000;
+}
+
+static void
+refresh_due(void *m_)
+{
+    static const struct job_class class = {
+        .work = refresh_work,
+        .line = refresh_line,
+        .done = refresh_done,
+        .limit = ROUND_LIMIT,
+    };
+    struct monitor *m = m_;
+
+    if (m->synced && watch_is_up(m->watch) && !m->refresh.running) {
+        job_start(&m->refresh, m->loop, &class, m);
+    }
+    monitor_refresh_plan(m);
+}
+
+void
+monitor_refresh_plan(struct monitor *m)
+{
+    int64_t interval = find_interval(m->model);
+
+    if (interval) {
+        loop_timer_set(m->loop, &m->refresh_timer, loop_now() + interval,
+                       refresh_due, m);
+    } else {
+        loop_timer_cancel(m->loop, &m->refresh_timer);
+    }
+}

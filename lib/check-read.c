@@ -346,11 +346,9 @@ check_values(const struct reader *r, const struct node *node,
 {
     const struct node *from = node_get(node, "from");
 
-    if (from && check->from == CHECK_FROM_SWITCH
-        && check->type != CHECK_ARP) {
-        reader_error(r, &from->loc, "a switch has no "
-                     "connections of its own: \"from: switch\" is for checks "
-                     "of type arp");
+    if (from && check->from == CHECK_FROM_SWITCH) {
+        reader_error(r, &from->loc, "\"from: switch\" is not supported yet; "
+                     "checks go out from this host");
     }
     if (check->type == CHECK_EXEC && !check->n_command) {
         reader_error(r, &node->loc, "command is missing");

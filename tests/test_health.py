@@ -174,7 +174,7 @@ CHECKS = [
     {"type": "https", "host": "a.b", "ca": "/etc/ca.pem", "status": 204},
     {"type": "exec", "command": ["/bin/check", "-v", "a b"]},
     {"type": "exec", "command": "/bin/check", "interval": "1m"},
-    {"type": "arp", "from": "switch"},
+    {"type": "arp", "from": "host"},
 ]
 
 

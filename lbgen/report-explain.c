@@ -77,7 +77,8 @@ get_server(const struct explanation *e, size_t i)
 static double
 share(const struct explanation *e, size_t i)
 {
-    size_t n = e->group ? e->group->n_slots : 0;
+    size_t n = (e->group ? e->group->n_slots
+                : assignment_size(e->assignment));
 
     return n ? (double) e->n_slots[i] / n : 0;
 }
@@ -208,9 +209,10 @@ write_server(FILE *stream, const struct explanation *e, size_t i)
     }
     putc('\n', stream);
     write_label(stream, "share");
-    fprintf(stream, "%.2f%%, %zu of %zu slots (asked %.2f%%)\n",
+    fprintf(stream, "%.2f%%, %zu of %zu %s (asked %.2f%%)\n",
             100 * share(e, i), e->n_slots[i],
-            e->group ? e->group->n_slots : 0,
+            e->group ? e->group->n_slots : assignment_size(e->assignment),
+            assignment_unit(e->assignment),
             100 * e->asked[i]);
 }
 
@@ -273,10 +275,12 @@ report_explain_text(const struct explanation *e,
 
     write_answer(stream, e);
     write_label(stream, "policy");
-    fprintf(stream, "%s, %s: %s meets the group\n", pool->policy->name,
+    fprintf(stream, "%s, %s: %s %s\n", pool->policy->name,
             connections_name(pool->connections),
             pool->connections == CONNECTIONS_TRACKED
-            ? "the first packet of a connection" : "each packet");
+            ? "the first packet of a connection" : "each packet",
+            pool_selection(pool) == POLICY_BY_TURN ? "takes a turn"
+                                                   : "meets the group");
     if (e->group && !e->is_resident) {
         write_group(stream, e);
         if (e->has_pick) {

@@ -84,8 +84,6 @@ lib_liblbgen_a_SOURCES = \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \
-	lib/learned.c \
-	lib/learned.h \
 	lib/leaving.c \
 	lib/leaving.h \
 	lib/live.c \

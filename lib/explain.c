@@ -420,6 +420,42 @@ init_packet(struct explanation *e, const struct ip *client, uint16_t port)
     };
 }
 
+/* What goes before the policy. */
+static void
+note_affinity(struct explanation *e)
+{
+    if (e->assignment->pool->affinity.by != AFFINITY_NONE) {
+        if (e->answer == EXPLAIN_SERVER && only_server(e) == SIZE_MAX) {
+            e->answer = EXPLAIN_ANY;
+        }
+        e->has_pick = false;
+        add_note(e, "a client that the switch remembers goes to the server "
+                 "that it has; --live shows what the switch does");
+    }
+}
+
+/* The switch counts, so nothing follows from the client. */
+static void
+answer_by_turn(struct explanation *e)
+{
+    size_t n_sharing = 0;
+
+    for (size_t i = 0; i < e->assignment->pool->n_servers; i++) {
+        e->n_slots[i] = assignment_n_slots(e->assignment, i);
+        if (e->n_slots[i]) {
+            e->server = i;
+            n_sharing++;
+        }
+    }
+    e->answer = (n_sharing > 1 ? EXPLAIN_ANY
+                 : n_sharing ? EXPLAIN_SERVER : EXPLAIN_NONE);
+    if (n_sharing > 1) {
+        add_note(e, "servers take turns, whoever the client is, so its server "
+                 "cannot be foretold: it is the one whose turn it is then");
+    }
+    note_affinity(e);
+}
+
 struct explanation *
 explain_create(const struct bridge *bridge, const char *name,
                const struct assignment *a, const struct ip *client,
@@ -448,10 +484,13 @@ explain_create(const struct bridge *bridge, const char *name,
     find_resident(e, bridge);
     if (e->is_resident) {
         /* The group does not matter. */
+    } else if (pool_selection(a->pool) == POLICY_BY_TURN) {
+        answer_by_turn(e);
     } else if (e->group) {
         set_answer(e);
         note_method(e);
         note_buckets(e);
+        note_affinity(e);
     } else {
         e->answer = EXPLAIN_NONE;
         add_note(e, "the pool's group %"PRIu32" is gone from the bridge, or "

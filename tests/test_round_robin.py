@@ -91,6 +91,19 @@ def test_weights(lab, weights):
         weights, n)
 
 
+def test_explain_and_status(lab):
+    """Who is next does not depend on the client, and explain says so."""
+    apply(lab, [3, 2, 2, 0])
+    text = lab.lbgen("explain", "-b", "br0", "web", "10.0.1.1:4000").stdout
+    assert "one of the servers below" in text and "take turns" in text
+    assert "3 of 7 turns" in text and "gone" not in text
+    assert "s4" not in text
+    assert "7 turns" in lab.lbgen("status", "-b", "br0").stdout
+    apply(lab, [0, 1])
+    assert "server s2" in lab.lbgen("explain", "-b", "br0", "web",
+                                    "10.0.1.1").stdout
+
+
 def test_udp(lab):
     """A flow of datagrams is a connection: each source port takes a turn."""
     apply(lab, [1, 1, 1], protocol="udp", port=53)

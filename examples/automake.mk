@@ -8,10 +8,13 @@ dist_examples_DATA = \
 	examples/ipv6.yaml \
 	examples/health.yaml \
 	examples/low-bits.yaml \
+	examples/proxy-arp.yaml \
 	examples/random.yaml \
 	examples/round-robin.yaml \
+	examples/routed.yaml \
 	examples/sblb.yaml \
 	examples/sets.yaml \
 	examples/stateless.yaml \
 	examples/sticky.yaml \
+	examples/vlan.yaml \
 	examples/wrr.yaml

@@ -12,6 +12,7 @@
 #include "lbgen/report.h"
 #include "lib/conntrack.h"
 #include "lib/leaving.h"
+#include "lib/path.h"
 #include "lib/summary.h"
 
 /* One server of a shown pool. */
@@ -361,6 +362,31 @@ print_json(const struct view *v)
     json_destroy(object);
 }
 
+/* Reads what is in the zones of all pools, or stores a reason in '*why' for the
+ * caller to free. */
+static bool
+read_zones(struct session *session, const struct bridge *bridge,
+           struct connection_list *list, char **why)
+{
+    const struct assignments *all = &bridge->assignments;
+    bool *done = lb_xcalloc(UINT16_MAX + 1, sizeof *done);
+    bool ok = true;
+
+    for (size_t i = 0; i < all->n_pools && ok; i++) {
+        uint16_t zone = path_zone(&bridge->settings, all->pools[i].pool);
+
+        if (!done[zone]) {
+            struct connection_list part;
+
+            done[zone] = true;
+            ok = connection_list_read(session, zone, &part, why);
+            connection_list_take(list, &part);
+        }
+    }
+    free(done);
+    return ok;
+}
+
 /* Looks at the connections, unless nothing that is shown has any. */
 static bool
 read_connections(const struct command_context *context,
@@ -375,7 +401,7 @@ read_connections(const struct command_context *context,
     if (!bridge_check_settings(bridge, v->bridge, context->diags)) {
         return false;
     }
-    if (!connection_list_read(session, v->zone, list, &why)) {
+    if (!read_zones(session, bridge, list, &why)) {
         diag_error(context->diags, NULL, "cannot list connections: %s", why);
         diag_note(context->diags, NULL, "\"lbgen status\" has how many there "
                   "were for each server");

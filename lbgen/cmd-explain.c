@@ -7,6 +7,7 @@
 #include "lbgen/connect.h"
 #include "lbgen/report-explain.h"
 #include "lib/live.h"
+#include "lib/path.h"
 
 /* A client, as the command line names it. */
 struct client {
@@ -124,8 +125,9 @@ add_connections(struct session *session, const struct bridge *bridge,
         || !bridge->has_settings) {
         return;
     }
-    if (connection_list_read(session, bridge->settings.zone, &connections,
-                         &why)) {
+    if (connection_list_read(session, path_zone(&bridge->settings,
+                                                e->assignment->pool),
+                             &connections, &why)) {
         explain_add_connections(e, &connections);
         connection_list_uninit(&connections);
     } else {

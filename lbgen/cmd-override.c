@@ -9,6 +9,7 @@
 #include "lbgen/drain-wait.h"
 #include "lib/discover.h"
 #include "lib/override.h"
+#include "lib/path.h"
 #include "lib/refreshed.h"
 
 /* One override command: what it does to a server. */
@@ -167,7 +168,7 @@ await(struct override_request *request, const struct bridge *bridge,
     free(awaited->members);
     *awaited = (struct awaited) {
         .connections = a->pool->connections,
-        .zone = bridge->settings.zone,
+        .zone = path_zone(&bridge->settings, a->pool),
         .members = lb_xcalloc(a->pool->n_servers, sizeof *awaited->members),
     };
     for (size_t i = 0; i < a->pool->n_servers; i++) {

@@ -18,6 +18,9 @@
  * what to match, what to load and where to output (ovs-actions(7),
  * "learn"). */
 
+/* Of a VLAN's number, which comes lowest in the tag. */
+#define VLAN_BITS 12
+
 /* Begins a learn() action, which goes with the flow that has it, and with it
  * the flows that it made.  The parts follow, then learn_finish(). */
 static struct ofpact_learn *
@@ -86,10 +89,13 @@ learn_value(struct ofpbuf *acts, uint16_t dst_type, uint32_t value,
 
 void
 act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                 uint16_t idle_timeout)
+                 uint16_t idle_timeout, bool in_vlan)
 {
     learn_begin(acts, table, cookie)->idle_timeout = idle_timeout;
     learn_match(acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
+    if (in_vlan) {
+        learn_match(acts, MFF_VLAN_TCI, MFF_VLAN_TCI, VLAN_BITS);
+    }
     learn_output(acts);
     learn_finish(acts);
 }
@@ -188,6 +194,7 @@ act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
     } else {
         learn_advert(acts);
     }
+    learn_match(acts, MFF_VLAN_TCI, MFF_VLAN_TCI, VLAN_BITS);
     learn_match(acts, MFF_IN_PORT, MFF_IN_PORT, 16);
     learn_finish(acts);
 }

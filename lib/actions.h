@@ -78,10 +78,10 @@ void act_ct_snat(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
 void act_change_vlan(struct ofpbuf *acts, uint16_t from, uint16_t to);
 
 /* learn(): in 'table', output to the port that this packet came in by whatever
- * goes to its Ethernet source; forgotten 'idle_timeout' seconds after the last
- * packet. */
+ * goes to its Ethernet source, with 'in_vlan' only in the same VLAN; forgotten
+ * 'idle_timeout' seconds after the last packet. */
 void act_learn_client(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
-                      uint16_t idle_timeout);
+                      uint16_t idle_timeout, bool in_vlan);
 
 /* learn(): in 'table', for 'hard_timeout' seconds, note who has sent this ARP
  * packet or, for IPv6, neighbour advertisement, to which MAC, and the port it

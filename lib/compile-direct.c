@@ -8,6 +8,7 @@
 
 #include "lib/actions.h"
 #include "lib/found.h"
+#include "lib/path.h"
 
 /* "connections: direct"
  * =====================
@@ -33,6 +34,7 @@ emit_entry(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
+    compiler_match_vlan(c, pool->path.vlan);
     compiler_match_to(c, pool->protocol, vip, &pool->ports);
     compiler_put_pick(c, a);
     compiler_emit_entry(c, compiler_entry_priority(pool),
@@ -47,9 +49,12 @@ emit_server(struct compiler *c, const struct assignment *a,
 {
     uint8_t table = compiler_table(c, TABLE_SERVER);
     uint64_t cookie = cookie_make(COOKIE_SERVER, a->id, member);
+    uint16_t from = a->pool->path.vlan;
+    uint16_t to = path_server_vlan(a->pool, server);
 
     compiler_match_member(c, member);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
+    compiler_change_vlan(c, from, to);
     act_output(&c->acts, port);
     compiler_emit(c, table, PRIORITY_SERVER, cookie, &server->loc);
 
@@ -57,6 +62,7 @@ emit_server(struct compiler *c, const struct assignment *a,
     match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
+    compiler_change_vlan(c, from, to);
     act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
     compiler_emit(c, table, PRIORITY_SERVER_BACK, cookie, &server->loc);
 }
@@ -67,9 +73,10 @@ emit_server(struct compiler *c, const struct assignment *a,
  * there is another flow of the same priority, which answers it: that is as
  * good.) */
 static void
-emit_silence(struct compiler *c, const struct server *server,
-             const struct ip *vip, uint16_t port)
+emit_silence(struct compiler *c, const struct pool *pool,
+             const struct server *server, const struct ip *vip, uint16_t port)
 {
+    compiler_match_vlan(c, path_server_vlan(pool, server));
     match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
     if (ip_is_v4(vip)) {
         match_set_dl_type(&c->match, htons(ETHERTYPE_ARP));
@@ -94,7 +101,7 @@ emit_member(struct compiler *c, const struct assignment *a, size_t i)
     if (port != PORT_NONE) {
         emit_server(c, a, server, a->members[i], port);
         for (size_t j = 0; j < a->pool->vips.n; j++) {
-            emit_silence(c, server, &a->pool->vips.ip[j], port);
+            emit_silence(c, a->pool, server, &a->pool->vips.ip[j], port);
         }
     }
 }

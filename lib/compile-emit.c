@@ -73,7 +73,8 @@ emit(struct compiler *c, uint8_t table, uint16_t priority, uint64_t cookie,
     struct of_flow *flow;
 
     /* What the switch gives back for any flow that looks into packets. */
-    if (c->match.wc.masks.dl_type || c->match.wc.masks.dl_dst.ea[0]) {
+    if (c->match.wc.masks.dl_type || c->match.wc.masks.dl_dst.ea[0]
+        || c->match.wc.masks.vlans[0].tci) {
         match_set_default_packet_type(&c->match);
     }
     minimatch_init(&fm.match, &c->match);
@@ -197,7 +198,7 @@ set_ports(struct compiler *c, enum port_field field,
           const struct port_set *ports)
 {
     c->port_field = field;
-    c->n_masks = ports->n ? port_set_masks(ports, c->masks) : 0;
+    c->n_masks = ports && ports->n ? port_set_masks(ports, c->masks) : 0;
 }
 
 void
@@ -243,9 +244,19 @@ void
 compiler_match_vlan(struct compiler *c, uint16_t vlan)
 {
     if (vlan == VLAN_NONE) {
-        match_set_dl_vlan(&c->match, htons(OFP10_VLAN_NONE), 0);
+        /* As the switch gives it back. */
+        match_set_dl_tci_masked(&c->match, htons(0), htons(0x1fff));
     } else if (vlan != VLAN_ANY) {
         match_set_dl_vlan(&c->match, htons(vlan), 0);
+    }
+}
+
+void
+compiler_change_vlan(struct compiler *c, uint16_t from, uint16_t to)
+{
+    if (from != to) {
+        compiler_match_vlan(c, from);
+        act_change_vlan(&c->acts, from, to);
     }
 }
 

@@ -80,7 +80,8 @@ uint8_t compiler_table(const struct compiler *, enum layout_table);
 /* The priority of the flow that takes in packets to the pool's VIP. */
 enum layout_priority compiler_entry_priority(const struct pool *);
 
-/* Match packets of a protocol, and to (from) one address and some ports. */
+/* Match packets of a protocol, and to (from) one address and some ports, or any if
+ * that is NULL. */
 void compiler_match_protocol(struct compiler *, enum family, enum protocol);
 void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
                        const struct port_set *);
@@ -94,6 +95,9 @@ void compiler_match_client(struct compiler *, const struct ip *client,
 
 /* Match what is in a VLAN, as VLAN_ANY and VLAN_NONE have it. */
 void compiler_match_vlan(struct compiler *, uint16_t vlan);
+
+/* Match what is in VLAN 'from', and take it to 'to', if that is another. */
+void compiler_change_vlan(struct compiler *, uint16_t from, uint16_t to);
 
 /* Match what comes from where 'server' of 'pool' is, 'port', as far as that is
  * another VLAN than the pool's. */

@@ -5,6 +5,7 @@
 
 #include "lib/actions.h"
 #include "lib/found.h"
+#include "lib/path.h"
 
 /* "connections: stateless"
  * ========================
@@ -19,6 +20,7 @@
  * becomes tracked would otherwise have the same flows as before, which would
  * go on counting connections from a number of packets. */
 #define PRIORITY_SERVER 11
+#define PRIORITY_SERVER_BACK 15
 
 /* How long a client's port is remembered after the last reply to it. */
 #define CLIENT_IDLE_TIMEOUT 3600
@@ -41,9 +43,11 @@ emit_entry(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
+    compiler_match_vlan(c, pool->path.vlan);
     compiler_match_to(c, pool->protocol, vip, &pool->ports);
     act_learn_client(&c->acts, compiler_table(c, TABLE_CLIENT),
-                     cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT);
+                     cookie_make(COOKIE_CLIENT, 0, 0), CLIENT_IDLE_TIMEOUT,
+                     pool->path.vlan != VLAN_ANY);
     if (pool->guard == GUARD_ON) {
         act_learn_user(&c->acts, compiler_table(c, TABLE_GUARD),
                        cookie_make(COOKIE_USER, a->id, 0), ip_family(vip),
@@ -54,6 +58,18 @@ emit_entry(struct compiler *c, const struct assignment *a,
                         cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
 
+/* Sends a packet to the VIP to 'server' at 'ip' instead. */
+static void
+put_request_actions(struct compiler *c, const struct pool *pool,
+                    const struct server *server, const struct ip *ip)
+{
+    act_set_ip_dst(&c->acts, ip);
+    if (server->port) {
+        act_set_u16(&c->acts, dst_port_field(pool->protocol), server->port);
+    }
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
+}
+
 static void
 emit_server(struct compiler *c, const struct assignment *a,
             const struct server *server, const struct ip *ip, uint16_t member,
@@ -61,21 +77,18 @@ emit_server(struct compiler *c, const struct assignment *a,
 {
     compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
-    act_set_ip_dst(&c->acts, ip);
-    if (server->port) {
-        act_set_u16(&c->acts, dst_port_field(a->pool->protocol),
-                    server->port);
-    }
-    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
+    put_request_actions(c, a->pool, server, ip);
+    compiler_change_vlan(c, a->pool->path.vlan,
+                         path_server_vlan(a->pool, server));
     act_output(&c->acts, port);
     compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER,
                   cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
 }
 
-/* Turns what comes from a server into what 'vip' answers. */
+/* Gives a packet from a server the source that 'vip' has. */
 static void
-put_return_actions(struct compiler *c, const struct pool *pool,
-                   const struct ip *vip)
+put_vip_source(struct compiler *c, const struct pool *pool,
+               const struct ip *vip)
 {
     uint16_t port = port_set_single(&pool->ports);
 
@@ -84,17 +97,69 @@ put_return_actions(struct compiler *c, const struct pool *pool,
         act_set_u16(&c->acts, src_port_field(pool->protocol), port);
     }
     act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+}
+
+/* Turns what comes from 'server' into what 'vip' answers. */
+static void
+put_return_actions(struct compiler *c, const struct pool *pool,
+                   const struct server *server, const struct ip *vip)
+{
+    put_vip_source(c, pool, vip);
+    compiler_change_vlan(c, path_server_vlan(pool, server),
+                         pool->path.vlan);
     act_resubmit(&c->acts, compiler_table(c, TABLE_CLIENT));
+}
+
+/* A server that is its own client.  Its request comes back to it from the VIP,
+ * with the port that it has, and so does what it answers.  (Others behind its
+ * port cannot be served: who they are would have to be remembered.) */
+static void
+emit_hairpin(struct compiler *c, const struct assignment *a,
+             const struct server *server, const struct ip *ip, uint16_t member,
+             uint16_t port)
+{
+    const struct pool *pool = a->pool;
+    const struct ip *vip = ips_find(&pool->vips, ip_family(ip));
+    struct port_set ports = server_ports(pool, server);
+    uint64_t cookie = cookie_make(COOKIE_RETURN, a->id, member);
+
+    /* Where the VIP is wanted as a whole, an answer to it cannot be told from
+     * a request. */
+    if (pool_scope(pool) != POOL_SCOPE_PORTS || server->via.n
+        || path_server_vlan(pool, server) != pool->path.vlan) {
+        return;
+    }
+    compiler_match_from(c, pool->protocol, ip, NULL);
+    compiler_match_member(c, member);
+    match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
+    put_request_actions(c, pool, server, ip);
+    act_set_ip_src(&c->acts, vip);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+    act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER_BACK,
+                  cookie_make(COOKIE_SERVER, a->id, member), &server->loc);
+
+    compiler_match_vlan(c, pool->path.vlan);
+    compiler_match_to(c, pool->protocol, vip, NULL);
+    compiler_match_from(c, pool->protocol, ip, &ports);
+    put_vip_source(c, pool, vip);
+    act_set_ip_dst(&c->acts, ip);
+    act_set_mac(&c->acts, MFF_ETH_DST, server_mac(server));
+    act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
+    compiler_emit_entry(c, PRIORITY_RETURN_OWN, cookie, &server->loc);
 }
 
 static void
 emit_return(struct compiler *c, const struct assignment *a,
-            const struct server *server, const struct ip *ip, uint16_t member)
+            const struct server *server, const struct ip *ip, uint16_t member,
+            uint16_t port)
 {
     struct port_set ports = server_ports(a->pool, server);
 
+    compiler_match_side(c, a->pool, server, port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
-    put_return_actions(c, a->pool, ips_find(&a->pool->vips, ip_family(ip)));
+    put_return_actions(c, a->pool, server,
+                       ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit_entry(c, PRIORITY_RETURN,
                         cookie_make(COOKIE_RETURN, a->id, member),
                         &server->loc);
@@ -105,10 +170,11 @@ emit_return(struct compiler *c, const struct assignment *a,
 static void
 emit_guarded_return(struct compiler *c, const struct assignment *a,
                     const struct server *server, const struct ip *ip,
-                    uint16_t member)
+                    uint16_t member, uint16_t port)
 {
     struct port_set ports = server_ports(a->pool, server);
 
+    compiler_match_side(c, a->pool, server, port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
@@ -121,7 +187,8 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
     compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
     compiler_match_member(c, member);
     match_set_reg(&c->match, REG_KNOWN - MFF_REG0, 1);
-    put_return_actions(c, a->pool, ips_find(&a->pool->vips, ip_family(ip)));
+    put_return_actions(c, a->pool, server,
+                       ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit(c, compiler_table(c, TABLE_RETURN), 10,
                   cookie_make(COOKIE_RETURN, a->id, member), &server->loc);
 }
@@ -136,10 +203,11 @@ emit_member(struct compiler *c, const struct assignment *a, size_t i)
         const struct ip *ip = &server->ips.ip[j];
 
         emit_server(c, a, server, ip, a->members[i], port);
+        emit_hairpin(c, a, server, ip, a->members[i], port);
         if (a->pool->guard == GUARD_ON) {
-            emit_guarded_return(c, a, server, ip, a->members[i]);
+            emit_guarded_return(c, a, server, ip, a->members[i], port);
         } else {
-            emit_return(c, a, server, ip, a->members[i]);
+            emit_return(c, a, server, ip, a->members[i], port);
         }
     }
 }

@@ -134,8 +134,8 @@ put_delivery(struct compiler *c, const struct assignment *a,
         act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
     }
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(to->server));
-    act_change_vlan(&c->acts, path->vlan,
-                    path_server_vlan(a->pool, to->server));
+    compiler_change_vlan(c, path->vlan,
+                         path_server_vlan(a->pool, to->server));
     act_output(&c->acts, to->port);
 }
 
@@ -149,8 +149,8 @@ put_snat_delivery(struct compiler *c, const struct assignment *a,
                 &source->ports);
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(to->server));
-    act_change_vlan(&c->acts, a->pool->path.vlan,
-                    path_server_vlan(a->pool, to->server));
+    compiler_change_vlan(c, a->pool->path.vlan,
+                         path_server_vlan(a->pool, to->server));
     act_set_u16(&c->acts, MFF_IN_PORT, 0);
     act_output(&c->acts, to->port);
 }
@@ -281,8 +281,8 @@ emit_reverse(struct compiler *c, const struct assignment *a,
     compiler_match_ct(c, CT_SNAT, CT_SNAT);
     compiler_match_mark(c, to->member);
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
-    act_change_vlan(&c->acts, path_server_vlan(a->pool, to->server),
-                    a->pool->path.vlan);
+    compiler_change_vlan(c, path_server_vlan(a->pool, to->server),
+                         a->pool->path.vlan);
     act_output_field(&c->acts, MFF_CT_MARK, MARK_PORT_BITS);
     compiler_emit(c, compiler_table(c, TABLE_REVERSE), 20,
                   cookie_make(COOKIE_REVERSE, a->id, to->member),

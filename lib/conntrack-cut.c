@@ -15,6 +15,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "lib/conntrack-internal.h"
+#include "lib/path.h"
 #include "lib/util.h"
 
 /* How connections are cut
@@ -53,6 +54,7 @@ conntrack_target(const struct pool *pool, const struct ip *vip,
                  const struct server *server, uint16_t member)
 {
     struct conntrack_target target = {
+        .vlan = pool->path.vlan,
         .protocol = pool->protocol,
         .vip = *vip,
         .ports = pool->ports,
@@ -327,19 +329,16 @@ flush_somehow(struct session *session, uint16_t zone,
     return true;
 }
 
-bool
-conntrack_cut(struct session *session, uint16_t zone,
-              const struct conntrack_target *targets, size_t n,
-              struct conntrack_result *result, struct diags *diags)
+/* As conntrack_cut(), with all targets in 'zone' itself; there are some. */
+static bool
+cut_in_zone(struct session *session, uint16_t zone,
+            const struct conntrack_target *targets, size_t n,
+            struct conntrack_result *result, struct diags *diags)
 {
     bool can = true;
     bool ok = true;
 
     memset(result, 0, sizeof *result);
-    if (!n) {
-        result->counted = true;
-        return true;
-    }
     for (int round = 0; round < MAX_ROUNDS && ok && can; round++) {
         struct connection_list found;
         char *why;
@@ -367,5 +366,44 @@ conntrack_cut(struct session *session, uint16_t zone,
                      "that should be cut", session_bridge(session),
                      result->n_left);
     }
+    return ok;
+}
+
+static int
+compare_vlans(const void *a_, const void *b_)
+{
+    const struct conntrack_target *a = a_;
+    const struct conntrack_target *b = b_;
+
+    return a->vlan < b->vlan ? -1 : a->vlan > b->vlan;
+}
+
+bool
+conntrack_cut(struct session *session, uint16_t zone,
+              const struct conntrack_target *targets, size_t n,
+              struct conntrack_result *result, struct diags *diags)
+{
+    struct conntrack_target *sorted = lb_xcalloc(n, sizeof *sorted);
+    bool ok = true;
+    size_t end;
+
+    *result = (struct conntrack_result) { .counted = true };
+    if (n) {
+        memcpy(sorted, targets, n * sizeof *sorted);
+        qsort(sorted, n, sizeof *sorted, compare_vlans);
+    }
+    for (size_t i = 0; i < n && ok; i = end) {
+        struct conntrack_result part;
+
+        for (end = i; end < n && sorted[end].vlan == sorted[i].vlan; end++) {
+            continue;
+        }
+        ok = cut_in_zone(session, path_vlan_zone(zone, sorted[i].vlan),
+                         &sorted[i], end - i, &part, diags);
+        result->counted = result->counted && part.counted;
+        result->n_cut += part.n_cut;
+        result->n_left += part.n_left;
+    }
+    free(sorted);
     return ok;
 }

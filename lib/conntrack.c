@@ -148,6 +148,20 @@ connection_list_read(struct session *session, uint16_t zone,
 }
 
 void
+connection_list_take(struct connection_list *to, struct connection_list *from)
+{
+    if (from->n) {
+        to->connections = lb_xrealloc(to->connections, ((to->n + from->n)
+                                                * sizeof *to->connections));
+        memcpy(&to->connections[to->n], from->connections,
+               from->n * sizeof *to->connections);
+        to->n += from->n;
+        to->allocated = to->n;
+    }
+    connection_list_uninit(from);
+}
+
+void
 connection_list_uninit(struct connection_list *connections)
 {
     free(connections->connections);

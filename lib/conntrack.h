@@ -65,11 +65,16 @@ bool connection_parse(const char *line, struct connection *);
  * takes the switch's own host. */
 bool connection_list_read(struct session *, uint16_t zone,
                       struct connection_list *connections, char **why);
+
+/* Moves all elements of 'from', which is empty then, to 'to'. */
+void connection_list_take(struct connection_list *to,
+                          struct connection_list *from);
 void connection_list_uninit(struct connection_list *);
 
 /* Which connections to cut: those to this VIP, and of them those to one
  * server, or all. */
 struct conntrack_target {
+    uint16_t vlan;              /* Of the pool. */
     enum protocol protocol;
     struct ip vip;
     struct port_set ports;      /* Of the VIP. */
@@ -105,8 +110,8 @@ struct conntrack_result {
     size_t n_left;              /* There are some that would not go. */
 };
 
-/* Cuts the connections in 'zone' that any of the 'n' 'targets' means, and no
- * others.  To be called when no flow sends new ones there any more.  A switch
+/* Cuts the connections that any of the 'n' 'targets' means, and no others.
+ * 'zone' is that of the settings; each VLAN has its own (lib/path.h).  To be called when no flow sends new ones there any more.  A switch
  * that cannot do it is a warning: its old connections get no more packets
  * then, and go after their time.  Returns false after queueing an error if the
  * session is lost. */

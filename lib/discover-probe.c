@@ -55,6 +55,8 @@ question_message(const struct probe *probe, const struct question *question)
     struct ofpbuf acts;
 
     ofpbuf_init(&acts, 64);
+    act_change_vlan(&acts, VLAN_NONE,
+                    question->vlan ? question->vlan : VLAN_NONE);
     act_output(&acts, (question->port != PROBE_ALL_PORTS ? question->port
                        : (OVS_FORCE uint16_t) OFPP_FLOOD));
     match_init_catchall(&po.flow_metadata);
@@ -252,6 +254,7 @@ read_answer(const struct flow *flow, struct answer *answer)
         answer->ip.addr = flow->nd_target;
         memcpy(answer->mac.ea, flow->arp_tha.ea, sizeof answer->mac.ea);
     }
+    answer->vlan = ntohs(flow->vlans[0].tci) & 0xfff;
     answer->port = (OVS_FORCE uint16_t) flow->in_port.ofp_port;
 }
 
@@ -288,12 +291,21 @@ read_part(struct ofpbuf *part, void *probe_)
     return retval == EOF;
 }
 
+int
+probe_compare(const struct ip *a, uint16_t a_vlan,
+              const struct ip *b, uint16_t b_vlan)
+{
+    int cmp = memcmp(a, b, sizeof *a);
+
+    return cmp ? cmp : a_vlan < b_vlan ? -1 : a_vlan > b_vlan;
+}
+
 static int
 compare_answers(const void *a_, const void *b_)
 {
     const struct answer *a = a_;
     const struct answer *b = b_;
-    int cmp = memcmp(&a->ip, &b->ip, sizeof a->ip);
+    int cmp = probe_compare(&a->ip, a->vlan, &b->ip, b->vlan);
 
     if (!cmp) {
         cmp = memcmp(&a->mac, &b->mac, sizeof a->mac);

@@ -38,6 +38,7 @@
 /* Who has 'ip'? */
 struct question {
     struct ip ip;
+    uint16_t vlan;              /* Where to ask, 0 for untagged. */
     uint16_t port;              /* Where to ask, or PROBE_ALL_PORTS. */
     bool answered;              /* Not asked again; the caller's business. */
 };
@@ -45,9 +46,14 @@ struct question {
 /* "I", says 'mac' behind 'port'. */
 struct answer {
     struct ip ip;
+    uint16_t vlan;              /* As above. */
     struct mac mac;
     uint16_t port;
 };
+
+/* Compares two addresses in VLANs, in the order that answers have. */
+int probe_compare(const struct ip *a, uint16_t a_vlan,
+                  const struct ip *b, uint16_t b_vlan);
 
 struct probe {
     struct session *session;    /* Borrowed. */
@@ -55,7 +61,7 @@ struct probe {
     uint8_t table;              /* Where the switch notes answers. */
     uint32_t nonce;             /* Tells this probe from others. */
     struct mac mac;             /* Who asks. */
-    struct answer *answers;     /* So far, sorted by address. */
+    struct answer *answers;     /* So far, sorted by address and VLAN. */
     size_t n_answers;
     size_t allocated;
 };

@@ -28,6 +28,7 @@ static const int ask_again[] = { 100, 250, 600 };
 /* A server to be found. */
 struct wanted {
     struct server *server;
+    uint16_t vlan;              /* As in "struct question". */
     size_t questions[N_FAMILIES];   /* Indexes in 'questions' below, one for
                                      * each of the server's addresses. */
 };
@@ -36,6 +37,7 @@ struct wanted {
  * share it: then it is asked for once. */
 struct sought {
     const struct ip *ip;
+    uint16_t vlan;
     const struct server *server;
     size_t *question;           /* In "struct wanted". */
 };
@@ -55,6 +57,15 @@ struct discovery {
     size_t n_questions;
 };
 
+/* The VLAN that 'server' of 'pool' is asked in, 0 for untagged. */
+static uint16_t
+ask_in_vlan(const struct pool *pool, const struct server *server)
+{
+    uint16_t vlan = path_server_vlan(pool, server);
+
+    return vlan == VLAN_ANY || vlan == VLAN_NONE ? 0 : vlan;
+}
+
 static void
 collect_wanted(struct discovery *d, struct model *model,
                const struct server *only)
@@ -68,6 +79,7 @@ collect_wanted(struct discovery *d, struct model *model,
             if (only ? server == only : server_leaves_out(server)) {
                 d->wanted = lb_grow(d->wanted, d->n_wanted,
                                     &d->allocated_wanted, sizeof *d->wanted);
+                d->wanted[d->n_wanted].vlan = ask_in_vlan(pool, server);
                 d->wanted[d->n_wanted++].server = server;
             }
         }
@@ -80,7 +92,7 @@ compare_sought(const void *a_, const void *b_)
 {
     const struct sought *a = a_;
     const struct sought *b = b_;
-    int cmp = memcmp(a->ip, b->ip, sizeof *a->ip);
+    int cmp = probe_compare(a->ip, a->vlan, b->ip, b->vlan);
 
     return cmp ? cmp : a->question < b->question ? -1 : 1;
 }
@@ -101,6 +113,7 @@ list_sought(struct discovery *d, size_t *n)
         for (size_t j = 0; j < ips->n; j++) {
             list[(*n)++] = (struct sought) {
                 .ip = &ips->ip[j],
+                .vlan = wanted->vlan,
                 .server = wanted->server,
                 .question = &wanted->questions[j],
             };
@@ -137,9 +150,10 @@ make_questions(struct discovery *d)
 
     d->questions = lb_xcalloc(n, sizeof *d->questions);
     for (size_t i = 0; i < n; i++) {
-        if (!q || !ip_equal(&q->ip, list[i].ip)) {
+        if (!q || probe_compare(&q->ip, q->vlan, list[i].ip, list[i].vlan)) {
             q = &d->questions[d->n_questions++];
             q->ip = *list[i].ip;
+            q->vlan = list[i].vlan;
             q->port = PROBE_ALL_PORTS;
         }
         if (list[i].server->interface) {
@@ -169,6 +183,14 @@ pause_ms(int ms)
     nanosleep(&pause, NULL);
 }
 
+static int
+compare_to_question(const struct answer *answer,
+                    const struct question *question)
+{
+    return probe_compare(&answer->ip, answer->vlan, &question->ip,
+                         question->vlan);
+}
+
 /* The answers to 'question': the first of them, and how many there are. */
 static const struct answer *
 find_answers(const struct probe *probe, const struct question *question,
@@ -180,15 +202,15 @@ find_answers(const struct probe *probe, const struct question *question,
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
 
-        if (memcmp(&probe->answers[mid].ip, &question->ip,
-                   sizeof question->ip) < 0) {
+        if (compare_to_question(&probe->answers[mid], question) < 0) {
             lo = mid + 1;
         } else {
             hi = mid;
         }
     }
     for (hi = lo; (hi < probe->n_answers
-                   && ip_equal(&probe->answers[hi].ip, &question->ip)); hi++) {
+                   && !compare_to_question(&probe->answers[hi], question));
+         hi++) {
         continue;
     }
     *n = hi - lo;
@@ -302,7 +324,8 @@ report_conflict(const struct discovery *d, const struct server *server,
 /* An installed server of the address of 'server' that is where the file says,
  * as far as it says anything, or NULL. */
 static const struct server *
-find_known(const struct discovery *d, const struct server *server)
+find_known(const struct discovery *d, const struct server *server,
+           uint16_t vlan)
 {
     for (size_t i = 0; i < d->bridge->n_records; i++) {
         const struct pool *pool = d->bridge->records[i].pool;
@@ -311,6 +334,7 @@ find_known(const struct discovery *d, const struct server *server)
             const struct server *old = &pool->servers[j];
 
             if (ips_meet(path_next_hop(old), path_next_hop(server))
+                && ask_in_vlan(pool, old) == vlan
                 && server_is_located(old)
                 && (!server->has_mac
                     || mac_equal(&server->mac, server_mac(old)))
@@ -335,9 +359,9 @@ asked_by(const struct ip *ip)
 /* There is no answer for 'server'.  Nobody expects one of a server in
  * maint. */
 static bool
-settle_silent(struct discovery *d, struct server *server)
+settle_silent(struct discovery *d, struct server *server, uint16_t vlan)
 {
-    const struct server *known = find_known(d, server);
+    const struct server *known = find_known(d, server, vlan);
     char ip[IP_STRLEN], mac[MAC_STRLEN];
     const char *by;
     bool is_maint;
@@ -458,7 +482,7 @@ settle(struct discovery *d, const struct probe *probe,
         }
     }
     if (!found) {
-        return settle_silent(d, server);
+        return settle_silent(d, server, wanted->vlan);
     }
     interface = ports_name(&d->bridge->ports, found->port);
     found_set(server, &found->mac, interface);

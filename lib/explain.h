@@ -98,7 +98,7 @@ struct explanation *explain_create(const struct bridge *, const char *name,
 void explain_destroy(struct explanation *);
 
 /* Adds what is known of the client's tracked connections, which no group
- * moves.  They are all in the bridge's zone. */
+ * moves.  They are all in the pool's zone. */
 void explain_add_connections(struct explanation *,
                              const struct connection_list *);
 

@@ -58,6 +58,7 @@ enum layout_table {
 /* Priorities in the entry table, counted from "priority:". */
 enum layout_priority {
     PRIORITY_RETURN = 0,        /* From servers. */
+    PRIORITY_RETURN_OWN = 2,    /* From servers to VIPs, but an answer. */
 
     /* To VIPs, above the rest: servers may be clients.  From pools that take
      * all that is left of a VIP to those that are more particular. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/arena.h"
+#include "lib/path.h"
 #include "lib/strmap.h"
 
 /* A server or, with 'server' NULL, a pool, and where the file has it. */
@@ -29,12 +30,16 @@ struct checker {
     struct strmap server_interfaces; /* And of those with an interface. */
 };
 
+/* "10.0.0.1" or "10.0.0.1 in VLAN 100", which is another host. */
 static const char *
-format_ip(struct arena *arena, const struct ip *ip)
+format_ip(struct arena *arena, const struct ip *ip, uint16_t vlan)
 {
-    char buf[IP_STRLEN];
+    char buf[IP_STRLEN], number[VLAN_STRLEN];
 
-    return arena_printf(arena, "%s", ip_format(ip, buf));
+    return (vlan == VLAN_ANY || vlan == VLAN_NONE
+            ? arena_printf(arena, "%s", ip_format(ip, buf))
+            : arena_printf(arena, "%s in VLAN %s", ip_format(ip, buf),
+                           vlan_format(vlan, number)));
 }
 
 /* Returns the place that 'key' has in 'map'.  If it has none, gives it 'place'
@@ -173,7 +178,7 @@ check_vip_mac(struct checker *c, const struct place *place,
 {
     const struct pool *pool = place->pool;
     const struct place *first;
-    const char *key = format_ip(&c->arena, vip);
+    const char *key = format_ip(&c->arena, vip, pool->path.vlan);
 
     first = map_place(&c->vips, &c->arena, key, place);
     if (first && !mac_equal(&first->pool->vip_mac, &pool->vip_mac)) {
@@ -244,7 +249,9 @@ check_server(struct checker *c, const struct place *place)
     const struct ips *ips = &place->server->ips;
 
     for (size_t i = 0; i < ips->n; i++) {
-        const char *ip = format_ip(&c->arena, &ips->ip[i]);
+        const char *ip = format_ip(&c->arena, &ips->ip[i],
+                                   path_server_vlan(place->pool,
+                                                    place->server));
 
         map_place(&c->server_ips, &c->arena, ip, place);
         check_server_mac(c, place, ip);
@@ -257,10 +264,10 @@ static void
 check_vip_is_no_server(struct checker *c, const struct place *place,
                        const struct ip *vip)
 {
-    char owner[OWNER_SIZE], ip[IP_STRLEN];
+    const char *ip = format_ip(&c->arena, vip, place->pool->path.vlan);
+    char owner[OWNER_SIZE];
     const struct place *server;
 
-    ip_format(vip, ip);
     server = strmap_get(&c->server_ips, ip);
     if (server) {
         diag_error(c->diags, node_locate(place->node, "vip"),
@@ -300,6 +307,7 @@ model_check(const struct model *model, const struct node *pools_node,
         check_pool(&c, &place);
     }
     model_check_claims(model, pools_node, diags);
+    model_check_paths(model, diags);
     for (size_t i = 0; i < model->n_pools; i++) {
         struct place place = { model->pools[i], NULL, pools_node->items[i] };
 

@@ -66,6 +66,14 @@ add_claim(struct claims *claims, const struct claim *claim,
     }
 }
 
+/* What is in different VLANs is not the same.  Nothing that is in a VLAN meets
+ * what is in any: see model_check_vlans(). */
+static uint16_t
+vlan(const struct claim *claim)
+{
+    return claim->pool->path.vlan;
+}
+
 static int
 compare_claims(const void *a_, const void *b_)
 {
@@ -73,6 +81,7 @@ compare_claims(const void *a_, const void *b_)
     int result = memcmp(a->ip, b->ip, sizeof *a->ip);
 
     return (result ? result
+            : vlan(a) != vlan(b) ? (vlan(a) < vlan(b) ? -1 : 1)
             : a->scope != b->scope ? (a->scope < b->scope ? -1 : 1)
             : a->first != b->first ? (a->first < b->first ? -1 : 1)
             : a->order < b->order ? -1 : 1);
@@ -169,6 +178,7 @@ check_all(struct claims *claims, struct diags *diags)
         bool stateless = claim->pool->connections == CONNECTIONS_STATELESS;
 
         if (i && (claim->scope != claim[-1].scope
+                  || vlan(claim) != vlan(&claim[-1])
                   || !ip_equal(claim->ip, claim[-1].ip))) {
             furthest[0] = furthest[1] = NULL;
         }

@@ -64,6 +64,7 @@ bool read_server_via(const struct reader *, const struct node *, void *);
  * their defaults, each with a comma before it. */
 void path_check(const struct reader *, const struct node *,
                 const struct pool *);
+void model_check_paths(const struct model *, struct diags *);
 void path_write(const struct pool *, FILE *);
 void path_write_server(const struct server *, FILE *);
 void path_uninit(struct path *);

@@ -274,6 +274,107 @@ path_check(const struct reader *r, const struct node *node,
     }
 }
 
+/* Between pools. */
+
+/* Servers that see an address of the switch's need ports at it that are no
+ * pool's. */
+static void
+check_snat_ports(const struct model *model, const struct pool *pool,
+                 struct diags *diags)
+{
+    for (size_t i = 0; pool->path.snat && i < pool->vips.n; i++) {
+        const struct ip *vip = &pool->vips.ip[i];
+        const struct ip *ip = ips_find(&pool->path.snat_ips, ip_family(vip));
+        struct port_set ports;
+        char text[IP_STRLEN];
+
+        if (!path_snat_ports(model, pool, ip ? ip : vip, &ports)) {
+            diag_error(diags, &pool->loc, "pool \"%s\": snat has no ports "
+                       "left at %s, which is a vip; give an address that is "
+                       "none", pool->name, ip_format(ip ? ip : vip, text));
+        }
+    }
+}
+
+/* Whether packets of one pool could be taken for those of the other because
+ * only one of them says which VLAN it is in. */
+static bool
+is_vlan_left_out(const struct pool *a, const struct pool *b)
+{
+    return (a->path.vlan == VLAN_ANY) != (b->path.vlan == VLAN_ANY);
+}
+
+static void
+check_server_pair(const struct pool *a, const struct server *a_server,
+                  const struct pool *b, struct diags *diags)
+{
+    const struct server *server = a_server;
+
+    if (is_vlan_left_out(a, b)) {
+        diag_error(diags, &server->loc, "server \"%s\" is in pool \"%s\" "
+                   "too, and only one of them has a vlan; give both one",
+                   server->name, b->name);
+    } else if (b->path.proxy_arp != PROXY_ARP_OFF
+               && a->path.vlan == b->path.vlan
+               && !path_replies_to_sender(a)) {
+        diag_error(diags, &server->loc, "server \"%s\" is in pool \"%s\" "
+                   "too, whose proxy_arp hides clients from it; this pool "
+                   "needs \"reply_to: sender\"", server->name, b->name);
+    } else if (a->path.proxy_arp != PROXY_ARP_OFF
+               && b->path.proxy_arp != PROXY_ARP_OFF
+               && a->path.vlan == b->path.vlan
+               && !mac_equal(&a->vip_mac, &b->vip_mac)) {
+        diag_error(diags, &server->loc, "server \"%s\" is in pool \"%s\" "
+                   "too, and both have proxy_arp; give them the same vip_mac",
+                   server->name, b->name);
+    }
+}
+
+/* Whether a pool can be at odds with another one here. */
+static bool
+matters(const struct pool *pool)
+{
+    return (pool->path.vlan != VLAN_ANY
+            || pool->path.proxy_arp != PROXY_ARP_OFF);
+}
+
+static void
+check_pair(const struct pool *a, const struct pool *b, struct diags *diags)
+{
+    if (ips_meet(&a->vips, &b->vips) && is_vlan_left_out(a, b)) {
+        diag_error(diags, &a->loc, "pool \"%s\" has a vip of pool \"%s\", "
+                   "and only one of them has a vlan; give both one", a->name,
+                   b->name);
+    }
+    for (size_t i = 0; i < a->n_servers; i++) {
+        for (size_t j = 0; j < b->n_servers; j++) {
+            if (ips_meet(&a->servers[i].ips, &b->servers[j].ips)) {
+                check_server_pair(a, &a->servers[i], b, diags);
+            }
+        }
+    }
+}
+
+void
+model_check_paths(const struct model *model, struct diags *diags)
+{
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *pool = model->pools[i];
+
+        if (!pool->name) {
+            continue;
+        }
+        check_snat_ports(model, pool, diags);
+        for (size_t j = 0; j < model->n_pools; j++) {
+            const struct pool *other = model->pools[j];
+
+            if (i != j && other->name && matters(other)) {
+                check_pair(pool, other, diags);
+            }
+        }
+    }
+}
+
 /* Writing.  What is as if it were left out is left out. */
 
 static void

@@ -70,13 +70,25 @@ path_next_hop(const struct server *server)
     return server->via.n ? &server->via : &server->ips;
 }
 
+/* The zone 'offset' above 'zone'.  After the last comes the first, which is 1:
+ * zone 0 is that of those who know of none. */
+static uint16_t
+zone_above(uint16_t zone, uint16_t offset)
+{
+    return 1 + ((uint32_t) zone - 1 + offset) % UINT16_MAX;
+}
+
 /* The same addresses and ports in two VLANs are two connections. */
+uint16_t
+path_vlan_zone(uint16_t zone, uint16_t vlan)
+{
+    return zone_above(zone, vlan == VLAN_NONE ? 0 : vlan);
+}
+
 uint16_t
 path_zone(const struct settings *settings, const struct pool *pool)
 {
-    uint16_t vlan = pool->path.vlan;
-
-    return settings->zone + (vlan == VLAN_NONE ? 0 : vlan);
+    return path_vlan_zone(settings->zone, pool->path.vlan);
 }
 
 /* One ct() action translates the source of a connection or its destination. To
@@ -84,7 +96,7 @@ path_zone(const struct settings *settings, const struct pool *pool)
 uint16_t
 path_snat_zone(const struct settings *settings, const struct pool *pool)
 {
-    return path_zone(settings, pool) + SNAT_ZONES;
+    return zone_above(path_zone(settings, pool), SNAT_ZONES);
 }
 
 const char *

@@ -36,11 +36,14 @@ uint16_t path_server_vlan(const struct pool *, const struct server *server);
 const struct ips *path_next_hop(const struct server *server);
 
 /* Zones of connection tracking: for the connections of 'pool', and for their
- * other half if servers see another address than the client's.  The last one
- * that lbgen could ever use is PATH_ZONES - 1 above that of the settings. */
+ * other half if servers see another address than the client's.  All that
+ * lbgen could ever use are PATH_ZONES from that of the settings on. */
 #define PATH_ZONES 8192
 uint16_t path_zone(const struct settings *, const struct pool *);
 uint16_t path_snat_zone(const struct settings *, const struct pool *);
+
+/* The zone of pools in 'vlan' where that of the settings is 'zone'. */
+uint16_t path_vlan_zone(uint16_t zone, uint16_t vlan);
 
 /* What the file says of a pool's (a server's) way, in short: "snat 10.0.0.200,
  * vlan 100"; or "none".  Cut off at 'size' bytes. */

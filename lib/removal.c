@@ -9,6 +9,7 @@
 
 #include "lib/found.h"
 #include "lib/leaving.h"
+#include "lib/path.h"
 #include "lib/ports.h"
 #include "lib/util.h"
 
@@ -19,8 +20,8 @@ struct plan {
     const struct model *model;
     struct removal *removal;
 
-    /* What the switch has in the old zone, read when it is first asked for. */
-    bool looked;
+    /* What the switch has in a zone, read when it is first asked for. */
+    uint16_t seen_zone;         /* Which one; 0 for none so far. */
     bool can_see;
     struct connection_list seen;
 };
@@ -55,6 +56,20 @@ add_server(struct removal *removal, const struct pool *pool,
     }
 }
 
+static void
+look_in_zone(struct plan *plan, uint16_t zone)
+{
+    if (plan->seen_zone != zone) {
+        char *why = NULL;
+
+        connection_list_uninit(&plan->seen);
+        plan->seen_zone = zone;
+        plan->can_see = connection_list_read(plan->session, zone,
+                                             &plan->seen, &why);
+        free(why);
+    }
+}
+
 /* Whether 'server', with the member id 'member' in 'pool', may still have
  * connections. */
 static bool
@@ -64,15 +79,7 @@ may_have_connections(struct plan *plan, const struct pool *pool,
     struct conntrack_target targets[N_FAMILIES];
     size_t n = conntrack_targets(pool, server, member, targets);
 
-    if (!plan->looked) {
-        char *why = NULL;
-
-        plan->looked = true;
-        plan->can_see = connection_list_read(plan->session,
-                                             plan->removal->zone,
-                                             &plan->seen, &why);
-        free(why);
-    }
+    look_in_zone(plan, path_vlan_zone(plan->removal->zone, pool->path.vlan));
     for (size_t i = 0; i < plan->seen.n; i++) {
         const struct connection *c = &plan->seen.connections[i];
 
@@ -174,6 +181,7 @@ connections_go_on(const struct plan *plan, const struct assignment *old,
     return (new && new->pool->connections == CONNECTIONS_TRACKED
             && new->pool->protocol == old->pool->protocol
             && port_set_equal(&new->pool->ports, &old->pool->ports)
+            && new->pool->path.vlan == old->pool->path.vlan
             && plan->removal->zone == plan->model->settings.zone);
 }
 

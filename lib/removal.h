@@ -27,7 +27,7 @@
 #include "lib/session.h"
 
 struct removal {
-    uint16_t zone;              /* Where the connections are. */
+    uint16_t zone;              /* Where the connections are, but for VLANs. */
     struct conntrack_target *targets;   /* The ones to cut. */
     size_t n_targets;
     size_t allocated;

@@ -8,6 +8,7 @@
 #include "lib/compile.h"
 #include "lib/conntrack.h"
 #include "lib/layout.h"
+#include "lib/path.h"
 
 static bool
 keeps_residents(const struct pool *pool)
@@ -60,7 +61,8 @@ add_residents(struct session *session, const struct settings *settings,
     struct connection_list list;
     char *why;
 
-    if (!connection_list_read(session, settings->zone, &list, &why)) {
+    if (!connection_list_read(session, path_zone(settings, a->pool), &list,
+                              &why)) {
         diag_warning(diags, &server->loc, "pool \"%s\": server \"%s\": "
                      "drain_timeout has no effect, as the clients that it has "
                      "cannot be known: %s", a->pool->name, server->name, why);

@@ -104,6 +104,7 @@ EXTRA_DIST += \
 	tests/test_systemd.py \
 	tests/test_turns.py \
 	tests/test_valgrind.py \
+	tests/test_vlan.py \
 	tests/test_weight_policies.py \
 	tests/turn_model.py
 

@@ -55,11 +55,22 @@ def add_route(lab, hosts, network, router):
             ip neighbour flush dev eth0""")
 
 
-def enter_vlan(lab, host, vlan, address=None):
-    """Puts the host's address into a VLAN of its interface, as on a trunk."""
-    address = address or lab.hosts[host].ip
+def enter_vlan(lab, host, vlan, address):
+    """Puts 'host', with another address, into a VLAN: behind a switch of its
+    own, whose trunk is the host's port of br0 from now on."""
+    h = lab.hosts[host]
+    trunk, other, bridge = f"t-{host}", f"u-{host}", f"v-{host}"
     lab.run(host, "sh", "-ec", f"""
         ip address flush dev eth0
-        ip link add link eth0 name eth0.{vlan} type vlan id {vlan}
-        ip link set eth0.{vlan} up
-        ip address add {address}/16 dev eth0.{vlan}""")
+        ip address add {address}/16 dev eth0""")
+    lab.run(lab.netns, "sh", "-ec", f"""
+        ip link add {trunk} type veth peer name {other}
+        ip link set {trunk} up
+        ip link set {other} up
+        ethtool -K {trunk} tx off txvlan off rxvlan off
+        ethtool -K {other} tx off txvlan off rxvlan off""")
+    lab.vsctl("del-port", h.bridge, h.port, "--", "add-br", bridge, "--",
+              "set", "bridge", bridge, "datapath_type=netdev", "--",
+              "add-port", bridge, h.port, f"tag={vlan}", "--",
+              "add-port", bridge, other, "--", "add-port", h.bridge, trunk)
+    h.port = trunk

@@ -165,6 +165,9 @@ FULL_POOL = {
     "servers": [{"name": "s1", "ip": "10.0.0.1", "interface": "s1-o",
                  "mac": "02:00:00:00:00:01"}],
 }
+FULL_PATH = {
+    "reply_to": "sender", "snat": "10.0.0.200", "vlan": 100,
+}
 FULL_SET = {"set": "east", "servers": [{"name": "s9", "ip": "10.0.0.9"}]}
 
 
@@ -193,16 +196,18 @@ def documented_keys(title):
 
 def test_keys(tmp_path):
     settings, pools = rewrite(tmp_path, {"pools": [
-        {**FULL_POOL, "drain_timeout": 600, "check": FULL_CHECK,
+        {**FULL_POOL, "drain_timeout": 600, **FULL_PATH, "check": FULL_CHECK,
          "panic": 50, "on_down": "keep",
          "weights": {"slow_start": "2m"},
-         "servers": [{**FULL_POOL["servers"][0], "capacity": 2}]},
-        {**FULL_POOL, "name": "rr", "vip": "10.0.0.54",
+         "servers": [{**FULL_POOL["servers"][0], "capacity": 2,
+                      "via": "10.0.0.254", "vlan": 200}]},
+        {**FULL_POOL, "name": "rr", "vip": "10.0.0.54", "vlan": 100,
          "policy": "round-robin", "affinity": {}},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
          "connections": "stateless", "guard": True,
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]},
         {"name": "ftp", "vip": "10.0.0.21", "ports": [20, 21],
+         "vlan": "none", "proxy_arp": True,
          "servers": [{"name": "s3", "ip": "10.0.0.3"}]}]})
     pool = {key: value for pool in pools for key, value in pool.items()}
     [server] = pools[0]["servers"]

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pools on tagged traffic: each is in its VLAN, and the tag is right on every
+port."""
+
+import re
+
+import pytest
+
+from lab_slots import apply
+from lab_topology import enter_vlan
+
+pytestmark = [pytest.mark.switch, pytest.mark.traffic]
+
+VIP = "10.0.0.100"
+
+
+@pytest.fixture(scope="module")
+def net(make_module_lab):
+    """c1 and s1 in VLAN 100, c2 and s2 in VLAN 200, with the same addresses;
+    s3 untagged."""
+    lab = make_module_lab(servers=3, clients=2)
+    for host, vlan, address in (("c1", 100, "10.0.1.1"),
+                                ("s1", 100, "10.0.0.1"),
+                                ("c2", 200, "10.0.1.1"),
+                                ("s2", 200, "10.0.0.1")):
+        enter_vlan(lab, host, vlan, address)
+    for server in lab.servers:
+        for proto in "tcp", "udp":
+            lab.serve(server, 8080, proto)
+    return lab
+
+
+def server(lab, name, ip="10.0.0.1", **keys):
+    host = lab.hosts[name]
+    return {"name": name, "ip": ip, "mac": host.mac, "interface": host.port,
+            "port": 8080, **keys}
+
+
+def pool(lab, vlan, *servers, **keys):
+    return {"name": f"web{vlan}", "vip": VIP, "port": 80, "vlan": vlan,
+            "servers": list(servers), **keys}
+
+
+def tags(capture, **options):
+    """VLANs of the frames, None for untagged."""
+    found = set()
+    for line in capture.lines(**options):
+        tag = re.search(r"ethertype 802\.1Q.*?vlan (\d+)", line)
+        found.add(int(tag[1]) if tag else None)
+    return found
+
+
+def both(lab, **keys):
+    apply(lab, lab.file(pool(lab, 100, server(lab, "s1"), **keys),
+                        pool(lab, 200, server(lab, "s2"), **keys)))
+
+
+CONNECTIONS = pytest.mark.parametrize("connections", ["tracked", "stateless"])
+
+
+@CONNECTIONS
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_same_vip_in_two_vlans(net, connections, protocol):
+    """Clients and servers of the same addresses and ports do not mix."""
+    lab = net
+    keys = {"guard": False} if connections == "stateless" else {}
+    both(lab, connections=connections, protocol=protocol, **keys)
+    lab.hosts["c1"].next_source_port = lab.hosts["c2"].next_source_port = 20000
+    captures = {name: lab.capture(lab.hosts[name].port)
+                for name in ("c1", "c2", "s1", "s2")}
+    for client, name in ("c1", "s1"), ("c2", "s2"):
+        traffic = lab.connect(client, VIP, 80, 60, sources=["10.0.1.1"],
+                              proto=protocol, peer="10.0.1.1")
+        assert not traffic.failures and traffic[name] == 60
+    for name, vlan in ("c1", 100), ("s1", 100), ("c2", 200), ("s2", 200):
+        seen = tags(captures[name].stop(), outgoing=True)
+        # What a switch floods of the other VLAN it does not keep out.
+        assert vlan in seen and None not in seen
+
+
+def test_held_connections_do_not_mix(net):
+    lab = net
+    both(lab)
+    lab.hosts["c1"].next_source_port = lab.hosts["c2"].next_source_port = 30000
+    holds = [lab.hold(name, VIP, 80, 20, sources=["10.0.1.1"])
+             for name in ("c1", "c2")]
+    assert [hold.opened for hold in holds] == [{"s1": 20}, {"s2": 20}]
+    assert all(hold.ping().alive == 20 for hold in holds)
+    shown = lab.lbgen("connections", "-b", "br0", "--json").stdout
+    assert shown.count('"client"') >= 40
+    for hold in holds:
+        hold.close()
+
+
+@CONNECTIONS
+def test_server_on_an_access_port(net, connections):
+    """It gets frames without a tag, and its replies get one."""
+    lab = net
+    keys = {"guard": False} if connections == "stateless" else {}
+    apply(lab, lab.file(pool(
+        lab, 100, server(lab, "s1"),
+        server(lab, "s3", "10.0.0.3", vlan="none"),
+        connections=connections, **keys)))
+    # It is in the same network, without a tag.
+    with lab.capture("s3", "tcp") as at_server, \
+            lab.capture(lab.hosts["c1"].port) as at_client:
+        lab.run("s3", "ip", "neighbour", "replace", "10.0.1.1", "lladdr",
+                lab.hosts["c1"].mac, "dev", "eth0")
+        traffic = lab.connect("c1", VIP, 80, 100, sources=["10.0.1.1"])
+    assert not traffic.failures and traffic["s1"] and traffic["s3"]
+    assert tags(at_server) == {None}
+    assert None not in tags(at_client, outgoing=True)
+
+
+def test_untagged_requests_are_no_business_of_a_vlan(net):
+    lab = net
+    both(lab)
+    assert lab.connect("s3", VIP, 80, 2, timeout=0.3).failures == 2
+
+
+def test_found_in_its_vlan(net):
+    """The same address in two VLANs is two hosts."""
+    lab = net
+    pools = [pool(lab, vlan, {"name": name, "ip": "10.0.0.1", "port": 8080})
+             for vlan, name in ((100, "s1"), (200, "s2"))]
+    apply(lab, lab.file(*pools))
+    status = lab.lbgen("status", "-b", "br0", "--json").stdout
+    assert lab.hosts["s1"].mac in status and lab.hosts["s2"].mac in status
+    for client, name in ("c1", "s1"), ("c2", "s2"):
+        assert lab.connect(client, VIP, 80, 5, sources=["10.0.1.1"])[name] == 5

@@ -551,7 +551,8 @@ discover_known(struct session *session, const struct bridge *bridge,
     collect_wanted(&d, model, NULL);
     for (size_t i = 0; i < d.n_wanted; i++) {
         struct server *server = d.wanted[i].server;
-        const struct server *known = find_known(&d, server);
+        const struct server *known = find_known(&d, server,
+                                                d.wanted[i].vlan);
 
         if (known) {
             found_set(server, server_mac(known), server_interface(known));

@@ -33,6 +33,7 @@ endif
 
 EXTRA_DIST += \
 	tests/bench \
+	tests/bench_failover.py \
 	tests/bench_refresh.py \
 	tests/conftest.py \
 	tests/demo.py \
@@ -125,6 +126,14 @@ bench: lbgen/lbgen tests/traffic
 	PYTHONPATH='$(abs_top_srcdir)/tests' PYTHONDONTWRITEBYTECODE=1 \
 	    $(srcdir)/tests/sandbox /usr/bin/python3 -m bench $(BENCH_ARGS)
 .PHONY: bench
+
+# How long a service is away when its server dies.  BENCH_ARGS are pairs
+# "T_h,n".
+bench-failover: lbgen/lbgen
+	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
+	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
+	    '$(abs_top_srcdir)/tests/bench_failover.py' $(BENCH_ARGS)
+.PHONY: bench-failover
 
 # Weights by load against fixed ones.  BENCH_ARGS are seconds for each.
 bench-refresh: lbgen/lbgen

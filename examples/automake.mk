@@ -6,6 +6,7 @@ dist_examples_DATA = \
 	examples/anchors.yaml \
 	examples/direct.yaml \
 	examples/ipv6.yaml \
+	examples/grafana-dashboard.json \
 	examples/health.yaml \
 	examples/low-bits.yaml \
 	examples/proxy-arp.yaml \

@@ -11,7 +11,7 @@ LBGEN_LIBS = \
 	$(OVS_LIBS)
 
 sbin_PROGRAMS += lbgen/lbgen
-lbgen_lbgen_LDADD = $(LBGEN_LIBS)
+lbgen_lbgen_LDADD = $(LBGEN_LIBS) $(MICROHTTPD_LIBS)
 lbgen_lbgen_SOURCES = \
 	lbgen/cmd-apply.c \
 	lbgen/cmd-check.c \
@@ -28,12 +28,15 @@ lbgen_lbgen_SOURCES = \
 	lbgen/connect.h \
 	lbgen/drain-wait.c \
 	lbgen/drain-wait.h \
+	lbgen/exposition.c \
+	lbgen/exposition.h \
 	lbgen/job.c \
 	lbgen/job.h \
 	lbgen/load.c \
 	lbgen/load.h \
 	lbgen/main.c \
 	lbgen/monitor-files.c \
+	lbgen/monitor-metrics.c \
 	lbgen/monitor-refresh.c \
 	lbgen/monitor-sync.c \
 	lbgen/monitor.h \

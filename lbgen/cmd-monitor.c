@@ -278,7 +278,8 @@ say_waiting(void *m_)
     }
 }
 
-static void
+/* False after queueing an error.  To be uninitialized in any case. */
+static bool
 monitor_init(struct monitor *m, struct reading *r)
 {
     const struct command_context *context = m->context;
@@ -303,6 +304,8 @@ monitor_init(struct monitor *m, struct reading *r)
     m->watch = watch_create(&m->options, watch_event, m);
     m->files = monitor_files_create(m);
     use_file(m, r);
+    m->metrics = monitor_metrics_create(m, context->diags);
+    return m->metrics;
 }
 
 static void
@@ -313,6 +316,7 @@ monitor_uninit(struct monitor *m)
 
     monitor_sync_abandon(m);
     job_abandon(&m->refresh);
+    monitor_metrics_destroy(m->metrics);
     checker_destroy(m->checker);
     monitor_files_destroy(m->files);
     watch_destroy(m->watch);
@@ -355,6 +359,7 @@ int
 cmd_monitor(const struct command_context *context)
 {
     struct monitor m = { .context = context, .file_name = context->args[0] };
+    int status = STATUS_FAILED;
     struct reading r;
 
     if (!strcmp(m.file_name, "-")) {
@@ -373,8 +378,10 @@ cmd_monitor(const struct command_context *context)
         return STATUS_FAILED;
     }
     log_diags(context->diags);
-    monitor_init(&m, &r);
-    monitor_run(&m);
+    if (monitor_init(&m, &r)) {
+        monitor_run(&m);
+        status = STATUS_OK;
+    }
     monitor_uninit(&m);
-    return STATUS_OK;
+    return status;
 }

@@ -42,6 +42,7 @@ enum command_option {
     OPTION_ALLOW_MISSING = 1 << 8,
     OPTION_LIVE = 1 << 10,
     OPTION_REFRESH = 1 << 11,
+    OPTION_METRICS = 1 << 20,
     OPTION_NO_WAIT = 1 << 30    /* Those that change the bridge. */
 };
 
@@ -74,6 +75,8 @@ struct command_context {
     bool live;
     bool refresh;
     bool no_wait;
+    const char *metrics;        /* Where to listen, or NULL. */
+    const char *metrics_file;   /* Or NULL. */
     const char *pool;           /* NULL if not given. */
     const char *server;         /* Likewise. */
     enum color_when color;

@@ -52,7 +52,7 @@ const struct command commands[] = {
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT, 1, 1,
       cmd_refresh },
     { "monitor", "FILE", "check servers, keep the bridge right, as a service",
-      0, 1, 1, cmd_monitor },
+      OPTION_METRICS, 1, 1, cmd_monitor },
     { NULL, NULL, NULL, 0, 0, 0, NULL }
 };
 

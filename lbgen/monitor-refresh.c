@@ -19,6 +19,18 @@
 /* A round that takes longer hangs, in milliseconds. */
 #define ROUND_LIMIT 120000
 
+/* The command that is run: it says that the bridge is to be locked. */
+static const struct command *
+find_refresh(void)
+{
+    const struct command *command = commands;
+
+    while (command->run != cmd_refresh) {
+        command++;
+    }
+    return command;
+}
+
 /* In the child.  What a round reports is for people who run it by hand. */
 static int
 refresh_work(void *m_, FILE *out LB_UNUSED)
@@ -31,6 +43,7 @@ refresh_work(void *m_, FILE *out LB_UNUSED)
     if (fd >= 0) {
         dup2(fd, STDOUT_FILENO);
     }
+    context.command = find_refresh();
     context.diags = diags_create();
     status = cmd_refresh(&context);
     diags_flush(context.diags, stderr);

@@ -61,6 +61,7 @@ struct monitor {
     struct checker *checker;
     struct watch *watch;
     struct monitor_files *files;
+    struct monitor_metrics *metrics;
     bool stopping;
     struct loop_fd signals;
 
@@ -100,5 +101,11 @@ void monitor_refresh_plan(struct monitor *);
 /* In monitor-files.c: calls monitor_reload() when the file has changed. */
 struct monitor_files *monitor_files_create(struct monitor *);
 void monitor_files_destroy(struct monitor_files *);
+
+/* In monitor-metrics.c: tells Prometheus as the options say.  Returns NULL
+ * after queueing an error. */
+struct monitor_metrics *monitor_metrics_create(struct monitor *,
+                                               struct diags *);
+void monitor_metrics_destroy(struct monitor_metrics *);
 
 #endif /* lbgen/monitor.h */

@@ -25,6 +25,8 @@ enum {
     ID_ALLOW_MISSING,
     ID_LIVE,
     ID_NO_WAIT,
+    ID_METRICS,
+    ID_METRICS_FILE,
     ID_REFRESH
 };
 
@@ -66,6 +68,10 @@ static const struct option_row rows[] = {
       "ask the switch as well what it would do" },
     { ID_REFRESH, "refresh", NULL, OPTION_REFRESH,
       "with the weights of a round of refresh" },
+    { ID_METRICS, "metrics", "PORT", OPTION_METRICS,
+      "tell Prometheus, at PORT or ADDRESS:PORT" },
+    { ID_METRICS_FILE, "metrics-file", "FILE", OPTION_METRICS,
+      "write metrics to FILE, for node-exporter" },
     { ID_NO_WAIT, "no-wait", NULL, OPTION_NO_WAIT,
       "fail if another lbgen is changing the bridge" },
     { ID_ALL, "all", NULL, OPTION_ALL, "everything that lbgen installed" },
@@ -187,6 +193,10 @@ parse_option(int id, const char *arg, struct command_context *context)
     case ID_REFRESH:
         context->refresh = true;
         return true;
+    case ID_METRICS:
+        return parse_name(id, arg, &context->metrics, context->diags);
+    case ID_METRICS_FILE:
+        return parse_name(id, arg, &context->metrics_file, context->diags);
     case ID_NO_WAIT:
         context->no_wait = true;
         return true;

@@ -82,6 +82,7 @@ EXTRA_DIST += \
 	tests/test_living_with_others.py \
 	tests/test_metrics.py \
 	tests/test_monitor.py \
+	tests/test_monitor_metrics.py \
 	tests/test_monitor_repair.py \
 	tests/test_moves.py \
 	tests/test_neighbor.py \

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What lbgen monitor tells Prometheus, and whether it is true."""
+
+import json
+import os
+import re
+
+import pytest
+
+from lab import wait_for
+from lab_monitor import status
+from test_monitor import (CHECK, VIP, Site,     # noqa: F401
+                          module_site, site)
+
+pytestmark = pytest.mark.switch
+
+TOP = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__), ".."))
+PORT = "9109"
+
+
+def read(name):
+    with open(os.path.join(TOP, name)) as file:
+        return file.read()
+
+
+def parse(text):
+    """{name: {(pool, server): value}}, with () for what has no labels."""
+    metrics = {}
+    typed = set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            name, kind = line.split()[2:]
+            assert name not in typed and kind in ("counter", "gauge")
+            assert (kind == "counter") == name.endswith("_total")
+            typed.add(name)
+            metrics[name] = {}
+        elif not line.startswith("#"):
+            name, labels, value = re.fullmatch(
+                r'(\w+)(?:\{(.*)\})? (-?[\d.e+-]+)', line).groups()
+            key = tuple(re.findall(r'="([^"]*)"', labels or ""))
+            assert name in typed and key not in metrics[name], line
+            metrics[name][key] = float(value)
+    return metrics
+
+
+def fetch(lab, path="/metrics", address="127.0.0.1", check=True):
+    """With a client that knows nothing of us."""
+    return lab.run(lab.netns, "python3", "-c", "import sys, urllib.request;"
+                   "sys.stdout.write(urllib.request.urlopen(sys.argv[1], "
+                   "timeout=20).read().decode())",
+                   f"http://{address}:{PORT}{path}", check=check)
+
+
+def test_metrics(site):     # noqa: F811
+    lab = site.lab
+    lab.run(lab.netns, "ip", "link", "set", "lo", "up")
+    path = site.file([3, 2, 1])
+    text_file = f"{lab.rundir}/lbgen.prom"
+    with site.monitor(path, "--metrics", PORT, "--metrics-file",
+                      text_file) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        assert lab.connect("c1", VIP, 80, 200).failures == 0
+        site.kill("s3")
+        monitor.wait_states(s3="down")
+        got = parse(fetch(lab).stdout)
+
+        servers = status(lab)
+        for name, server in servers.items():
+            key = ("web", name)
+            assert got["lbgen_server_slots"][key] == server["slots"]
+            assert got["lbgen_server_weight"][key] == server["weight"]
+            assert got["lbgen_server_effective_weight"][key] == \
+                server["effective_weight"]
+            assert got["lbgen_server_connections_total"][key] == \
+                server["connections"]
+            assert got["lbgen_server_up"][key] == (name != "s3")
+            assert got["lbgen_server_share_ratio"][key] == \
+                server["slots"] / 256
+        assert sum(got["lbgen_server_connections_total"].values()) == 200
+        assert got["lbgen_check_failures_total"]["web", "s3"] >= 3
+        assert got["lbgen_check_success"] == {
+            ("web", "s1"): 1, ("web", "s2"): 1, ("web", "s3"): 0}
+        assert got["lbgen_check_total"]["web", "s1"] >= 3
+        assert got["lbgen_switch_connected"] == {(): 1}
+        assert got["lbgen_checks"] == {(): 3}
+        assert got["lbgen_health_transitions_total"] == {(): 4}
+        assert got["lbgen_moved_slots_total"][()] >= 256
+        wait_for(lambda: os.path.exists(text_file), "file")
+        with open(text_file) as file:
+            assert parse(file.read()).keys() == got.keys()
+
+        # Nothing else is there, and not for others.
+        assert "404" in fetch(lab, "/", check=False).stderr
+        assert "refused" in fetch(lab, address="10.0.9.1",
+                                  check=False).stderr
+
+        # The manual and the dashboard know the same names.
+        names = set(got)
+        manual = read("lbgen/lbgen.8")
+        begin = manual.index(".Ss Metrics")
+        section = manual[begin:manual.index(".Ss ", begin + 4)]
+        assert set(re.findall(r"lbgen_\w+", section)) == names
+        board = json.loads(read("examples/grafana-dashboard.json"))
+        used = {name for panel in board["panels"]
+                for target in panel["targets"]
+                for name in re.findall(r"lbgen_\w+", target["expr"])}
+        assert used == names
+
+
+def test_metrics_without_the_switch(site):      # noqa: F811
+    lab = site.lab
+    lab.run(lab.netns, "ip", "link", "set", "lo", "up")
+    with site.monitor(site.file([1, 1, 1]), "-b", "nope", "--metrics",
+                      f"127.0.0.1:{PORT}") as monitor:
+        monitor.wait("monitor started")
+        got = parse(fetch(lab).stdout)
+        assert got["lbgen_switch_connected"] == {(): 0}
+        assert "lbgen_server_slots" not in got
+        assert monitor.stop() < 4
+
+
+def test_wrong_address(site):       # noqa: F811
+    path = site.file([1, 1, 1])
+    for where in "x", "0", "70000", "localhost:9", "1.2.3:9":
+        result = site.lab.lbgen("monitor", "--metrics", where, path, check=1)
+        assert "--metrics must be PORT or ADDRESS:PORT, not" in result.stderr
+    result = site.lab.lbgen("monitor", "--metrics", "203.0.113.1:9", path,
+                            check=1)
+    assert "cannot listen at 203.0.113.1:9 for --metrics" in result.stderr

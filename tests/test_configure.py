@@ -13,6 +13,8 @@ TOP = pathlib.Path(os.environ.get("SRCDIR",
 
 LIBYAML = "Name: yaml\nDescription: YAML\nVersion: 0.2.5\nLibs: -lyaml\n"
 LIBCURL = "Name: libcurl\nDescription: curl\nVersion: 7.88.1\nLibs: -lcurl\n"
+LIBMICROHTTPD = ("Name: libmicrohttpd\nDescription: HTTP\nVersion: 0.9.75\n"
+                 "Libs: -lmicrohttpd\n")
 OVS = ("Name: libopenvswitch\nDescription: OVS\nVersion: {}\n"
        "Libs: -L${{libdir}} -lnot-there\nCflags: -I${{includedir}}\n")
 
@@ -36,9 +38,10 @@ def configure(tmp_path, cache):
     packages.mkdir()
     (packages / "yaml-0.1.pc").write_text(LIBYAML)
     (packages / "libcurl.pc").write_text(LIBCURL)
+    (packages / "libmicrohttpd.pc").write_text(LIBMICROHTTPD)
     env = {name: value for name, value in os.environ.items()
            if not name.startswith(("PKG_CONFIG", "OVS_", "YAML_", "CURL_",
-                                  "MAKE"))}
+                                  "MICROHTTPD_", "MAKE"))}
     env["PKG_CONFIG_LIBDIR"] = str(packages)
 
     def run(*args):

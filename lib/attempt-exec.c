@@ -228,7 +228,7 @@ exec_start(struct attempt *attempt)
 {
     struct process *p = lb_xcalloc(1, sizeof *p);
     int fds[2];
-    int error;
+    int error, pidfd;
 
     p->all = attempt->all;
     p->loop = attempt->all->loop;
@@ -253,8 +253,16 @@ exec_start(struct attempt *attempt)
     p->next = p->all->processes;
     p->all->processes = p;
     loop_add(p->loop, &p->output, fds[0], EPOLLIN, output_ready, p);
-    loop_add(p->loop, &p->pidfd, pidfd_open(p->pid, 0), EPOLLIN,
-             process_over, p);
+    pidfd = pidfd_open(p->pid, 0);
+    if (pidfd < 0 || !loop_add(p->loop, &p->pidfd, pidfd, EPOLLIN,
+                               process_over, p)) {
+        /* Nobody would tell of its end. */
+        error = errno;
+        end_process(p);
+        free(p);
+        ((struct exec *) attempt)->process = NULL;
+        attempt_end(attempt, "cannot watch a program: %s", strerror(error));
+    }
 }
 
 const struct attempt_class attempt_exec = {

@@ -200,7 +200,7 @@ print_connections(const struct view *v)
 
         endpoint_format(&c->vip, c->vip_port, vip);
         snprintf(vip + strlen(vip), sizeof vip - strlen(vip), "/%s",
-                 protocol_name(c->protocol));
+                 connection_protocol(c));
         if (c->timeout >= 0) {
             snprintf(expires, sizeof expires, "%"PRId64"s", c->timeout);
         }
@@ -298,7 +298,7 @@ connection_to_json(const struct connection *c, const struct row *row)
 
     put_endpoint(object, "client", &c->client, c->client_port);
     put_endpoint(object, "vip", &c->vip, c->vip_port);
-    json_object_put_string(object, "protocol", protocol_name(c->protocol));
+    json_object_put_string(object, "protocol", connection_protocol(c));
     json_object_put(object, "state", (*c->state ? json_string_create(c->state)
                                       : json_null_create()));
     json_object_put(object, "expires",

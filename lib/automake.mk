@@ -34,7 +34,9 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-arp.c \
 	lib/compile-direct.c \
 	lib/compile-emit.c \
+	lib/compile-fragment.c \
 	lib/compile-group.c \
+	lib/compile-icmp.c \
 	lib/compile-neighbor.c \
 	lib/compile-pick.c \
 	lib/compile-pool.h \
@@ -101,6 +103,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-affinity.c \
 	lib/model-check.c \
 	lib/model-claims.c \
+	lib/model-fragments.c \
 	lib/model-internal.h \
 	lib/model-path.c \
 	lib/model-pool.c \

@@ -106,6 +106,10 @@ match_ports(struct compiler *c, const struct port_mask *mask)
     case PORT_FIELD_SRC:
         match_set_tp_src_masked(&c->match, port, bits);
         break;
+
+    case PORT_FIELD_CT_DST:
+        match_set_ct_tp_dst_masked(&c->match, port, bits);
+        break;
     }
 }
 
@@ -202,15 +206,50 @@ set_ports(struct compiler *c, enum port_field field,
 }
 
 void
-compiler_match_to(struct compiler *c, enum protocol protocol,
-                  const struct ip *ip, const struct port_set *ports)
+compiler_match_ip_dst(struct compiler *c, const struct ip *ip)
 {
-    compiler_match_protocol(c, ip_family(ip), protocol);
     if (ip_is_v4(ip)) {
         match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
     } else {
         match_set_ipv6_dst(&c->match, &ip->addr);
     }
+}
+
+void
+compiler_match_ip_src(struct compiler *c, const struct ip *ip)
+{
+    if (ip_is_v4(ip)) {
+        match_set_nw_src(&c->match, htonl(ip_v4(ip)));
+    } else {
+        match_set_ipv6_src(&c->match, &ip->addr);
+    }
+}
+
+void
+compiler_match_fragment(struct compiler *c, bool fragment)
+{
+    /* With the masks of "nw_frag=yes" and "nw_frag=no" in ovs-fields(7). */
+    match_set_nw_frag_masked(&c->match, fragment ? FLOW_NW_FRAG_ANY : 0,
+                             fragment ? FLOW_NW_FRAG_ANY : FLOW_NW_FRAG_MASK);
+}
+
+/* Ports of a connection can be matched if its protocol is. */
+void
+compiler_match_fragment_to(struct compiler *c, enum protocol protocol,
+                           const struct ip *ip, const struct port_set *ports)
+{
+    compiler_match_to(c, protocol, ip, ports);
+    compiler_match_fragment(c, true);
+    match_set_ct_nw_proto(&c->match, protocol);
+    c->port_field = PORT_FIELD_CT_DST;
+}
+
+void
+compiler_match_to(struct compiler *c, enum protocol protocol,
+                  const struct ip *ip, const struct port_set *ports)
+{
+    compiler_match_protocol(c, ip_family(ip), protocol);
+    compiler_match_ip_dst(c, ip);
     set_ports(c, PORT_FIELD_DST, ports);
 }
 
@@ -219,11 +258,7 @@ compiler_match_from(struct compiler *c, enum protocol protocol,
                     const struct ip *ip, const struct port_set *ports)
 {
     compiler_match_protocol(c, ip_family(ip), protocol);
-    if (ip_is_v4(ip)) {
-        match_set_nw_src(&c->match, htonl(ip_v4(ip)));
-    } else {
-        match_set_ipv6_src(&c->match, &ip->addr);
-    }
+    compiler_match_ip_src(c, ip);
     set_ports(c, PORT_FIELD_SRC, ports);
 }
 

@@ -32,9 +32,6 @@
 /* Routers count hop limits down, so only a neighbour's packet has this. */
 #define NEIGHBOR_HOP_LIMIT 255
 
-/* What answers to echo requests begin with. */
-#define ECHO_HOP_LIMIT 64
-
 static void
 match_icmp6(struct compiler *c, uint8_t type)
 {
@@ -42,18 +39,6 @@ match_icmp6(struct compiler *c, uint8_t type)
     match_set_nw_proto(&c->match, IPPROTO_ICMPV6);
     match_set_icmp_type(&c->match, type);
     match_set_icmp_code(&c->match, 0);
-}
-
-/* Sends the packet to its sender, as coming from 'vip', as another 'type'. */
-static void
-put_turn_around(struct compiler *c, const struct pool *pool,
-                const struct ip *vip, uint8_t type)
-{
-    act_move(&c->acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
-    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
-    act_move(&c->acts, MFF_IPV6_SRC, MFF_IPV6_DST, 128);
-    act_set_ip_src(&c->acts, vip);
-    act_set_u8(&c->acts, MFF_ICMPV6_TYPE, type);
 }
 
 void
@@ -64,23 +49,13 @@ compile_neighbor(struct compiler *c, const struct pool *pool,
     match_icmp6(c, ND_NEIGHBOR_SOLICIT);
     match_set_nw_ttl(&c->match, NEIGHBOR_HOP_LIMIT);
     match_set_nd_target(&c->match, &vip->addr);
-    put_turn_around(c, pool, vip, ND_NEIGHBOR_ADVERT);
+    act_move(&c->acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+    act_move(&c->acts, MFF_IPV6_SRC, MFF_IPV6_DST, 128);
+    act_set_ip_src(&c->acts, vip);
+    act_set_u8(&c->acts, MFF_ICMPV6_TYPE, ND_NEIGHBOR_ADVERT);
     act_resubmit(&c->acts, compiler_table(c, TABLE_NEIGHBOR));
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SOLICIT, 0, 0),
-                        &pool->loc);
-}
-
-void
-compile_echo6(struct compiler *c, const struct pool *pool,
-              const struct ip *vip)
-{
-    compiler_match_vlan(c, pool->path.vlan);
-    match_icmp6(c, ICMP6_ECHO_REQUEST);
-    match_set_ipv6_dst(&c->match, &vip->addr);
-    put_turn_around(c, pool, vip, ICMP6_ECHO_REPLY);
-    act_set_u8(&c->acts, MFF_IP_TTL, ECHO_HOP_LIMIT);
-    act_output(&c->acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ECHO6, 0, 0),
                         &pool->loc);
 }
 

@@ -28,7 +28,8 @@ enum ct_state {
 /* What may have to be one of some ports. */
 enum port_field {
     PORT_FIELD_DST,
-    PORT_FIELD_SRC
+    PORT_FIELD_SRC,
+    PORT_FIELD_CT_DST           /* Where the connection first went to. */
 };
 
 /* A run of the compiler. */
@@ -80,8 +81,20 @@ uint8_t compiler_table(const struct compiler *, enum layout_table);
 /* The priority of the flow that takes in packets to the pool's VIP. */
 enum layout_priority compiler_entry_priority(const struct pool *);
 
-/* Match packets of a protocol, and to (from) one address and some ports, or any if
- * that is NULL. */
+/* Match packets to (from) one address. */
+void compiler_match_ip_dst(struct compiler *, const struct ip *);
+void compiler_match_ip_src(struct compiler *, const struct ip *);
+
+/* Match fragments of packets of IP, or only whole ones. */
+void compiler_match_fragment(struct compiler *, bool fragment);
+
+/* Matches fragments of what compiler_match_to() matches, after connection
+ * tracking. */
+void compiler_match_fragment_to(struct compiler *, enum protocol,
+                                const struct ip *, const struct port_set *);
+
+/* Match packets of a protocol, and to (from) one address and some ports, or
+ * any if that is NULL. */
 void compiler_match_protocol(struct compiler *, enum family, enum protocol);
 void compiler_match_to(struct compiler *, enum protocol, const struct ip *,
                        const struct port_set *);
@@ -205,13 +218,37 @@ void compile_arp_side(struct compiler *, const struct pool *,
 void compile_proxy(struct compiler *, const struct pool *);
 void compile_proxy_common(struct compiler *);
 
-/* Emit the flows that answer neighbour solicitations for, and pings of, 'vip'
- * of 'pool', which is IPv6; and what all such VIPs share. */
+/* Emit the flows that answer neighbour solicitations for 'vip' of 'pool', which
+ * is IPv6; and what all such VIPs share. */
 void compile_neighbor(struct compiler *, const struct pool *,
                       const struct ip *vip);
-void compile_echo6(struct compiler *, const struct pool *,
-                   const struct ip *vip);
 void compile_neighbor_common(struct compiler *);
+
+/* Emits the flow that answers pings of 'vip' of 'pool'. */
+void compile_echo(struct compiler *, const struct pool *,
+                  const struct ip *vip);
+
+/* Emit the flows that have connection tracking look at ICMP errors: those to
+ * 'vip' of 'pool', and those that come in by 'port', where 'server' is. */
+void compile_errors_to(struct compiler *, const struct pool *,
+                       const struct ip *vip);
+void compile_errors_from(struct compiler *, const struct pool *,
+                         const struct server *server, enum family,
+                         uint16_t port);
+
+/* Emit the flows that have connection tracking look at fragments: those to
+ * 'vip' of the pool, and those from the address 'ip' of 'server', which is
+ * behind 'port'. */
+void compile_fragments_to(struct compiler *, const struct assignment *,
+                          const struct ip *vip);
+void compile_fragments_from(struct compiler *, const struct pool *,
+                            const struct server *, const struct ip *ip,
+                            uint16_t port);
+
+/* Emits the flows that drop fragments to 'vip' of 'pool', which is not
+ * tracked, if they cannot be right. */
+void compile_lost_fragments(struct compiler *, const struct pool *,
+                            const struct ip *vip);
 
 /* Adds the pool's group, or its slots as flows and what leads there. */
 void compile_group(struct compiler *, const struct assignment *);

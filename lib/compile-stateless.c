@@ -28,13 +28,15 @@
 static enum mf_field_id
 dst_port_field(enum protocol protocol)
 {
-    return protocol == PROTOCOL_TCP ? MFF_TCP_DST : MFF_UDP_DST;
+    return (protocol == PROTOCOL_TCP ? MFF_TCP_DST
+            : protocol == PROTOCOL_UDP ? MFF_UDP_DST : MFF_SCTP_DST);
 }
 
 static enum mf_field_id
 src_port_field(enum protocol protocol)
 {
-    return protocol == PROTOCOL_TCP ? MFF_TCP_SRC : MFF_UDP_SRC;
+    return (protocol == PROTOCOL_TCP ? MFF_TCP_SRC
+            : protocol == PROTOCOL_UDP ? MFF_UDP_SRC : MFF_SCTP_SRC);
 }
 
 static void
@@ -158,6 +160,7 @@ emit_return(struct compiler *c, const struct assignment *a,
 
     compiler_match_side(c, a->pool, server, port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
+    compiler_match_fragment(c, false);
     put_return_actions(c, a->pool, server,
                        ips_find(&a->pool->vips, ip_family(ip)));
     compiler_emit_entry(c, PRIORITY_RETURN,
@@ -176,6 +179,7 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
 
     compiler_match_side(c, a->pool, server, port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
+    compiler_match_fragment(c, false);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
     act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));
@@ -217,6 +221,7 @@ compile_stateless(struct compiler *c, const struct assignment *a)
 {
     for (size_t i = 0; i < a->pool->vips.n; i++) {
         emit_entry(c, a, &a->pool->vips.ip[i]);
+        compile_lost_fragments(c, a->pool, &a->pool->vips.ip[i]);
     }
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         emit_member(c, a, i);

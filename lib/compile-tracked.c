@@ -256,7 +256,7 @@ emit_snat_return(struct compiler *c, const struct assignment *a,
 }
 
 /* Server to client, first look.  Pools that share the server share the
- * flow. */
+ * flows. */
 static void
 emit_return(struct compiler *c, const struct assignment *a,
             const struct destination *to, const struct ip *ip)
@@ -269,6 +269,8 @@ emit_return(struct compiler *c, const struct assignment *a,
                compiler_table(c, TABLE_REVERSE));
     compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_RETURN, 0, 0),
                         &to->server->loc);
+    compile_errors_from(c, a->pool, to->server, ip_family(ip), to->port);
+    compile_fragments_from(c, a->pool, to->server, ip, to->port);
 }
 
 /* Server to client, connection known: out where its requests come in.  That
@@ -359,6 +361,8 @@ compile_tracked(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->vips.n; i++) {
         emit_entry(c, a, &a->pool->vips.ip[i]);
         emit_new(c, a, &a->pool->vips.ip[i]);
+        compile_errors_to(c, a->pool, &a->pool->vips.ip[i]);
+        compile_fragments_to(c, a, &a->pool->vips.ip[i]);
     }
     for (size_t i = 0; i < a->n_leaving; i++) {
         emit_leaving(c, a, &sources, &a->leaving[i]);

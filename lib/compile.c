@@ -62,9 +62,9 @@ compile_answers(struct compiler *c, const struct pool *pool,
         compile_arp(c, pool, vip);
     } else {
         compile_neighbor(c, pool, vip);
-        compile_echo6(c, pool, vip);
         compile_neighbor_common(c);
     }
+    compile_echo(c, pool, vip);
 }
 
 static void

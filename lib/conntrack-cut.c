@@ -127,6 +127,11 @@ encode_flush_connection(const struct connection *c, uint16_t zone)
         .tuple_orig.dst_port = htons(c->vip_port),
     };
 
+    if (c->protocol == IPPROTO_ICMP || c->protocol == IPPROTO_ICMPV6) {
+        match.tuple_orig.icmp_id = htons(c->icmp_id);
+        match.tuple_orig.icmp_type = c->icmp_type;
+        match.tuple_orig.icmp_code = 0;
+    }
     return encode_flush(&match, zone);
 }
 

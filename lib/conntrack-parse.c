@@ -100,6 +100,8 @@ span_ip(const struct span *span, struct ip *ip)
 struct tuple {
     struct ip src, dst;
     uint16_t sport, dport;      /* 0 for protocols without ports. */
+    uint16_t id;                /* Of ICMP. */
+    uint8_t type;
 };
 
 static bool
@@ -131,6 +133,13 @@ parse_tuple(struct span rest, struct tuple *tuple)
             ok = parse_port(&value, &tuple->sport);
         } else if (span_is(&name, "dport")) {
             ok = parse_port(&value, &tuple->dport);
+        } else if (span_is(&name, "id")) {
+            ok = parse_port(&value, &tuple->id);
+        } else if (span_is(&name, "type")) {
+            uint64_t type;
+
+            ok = span_number(&value, UINT8_MAX, &type);
+            tuple->type = type;
         }
         if (!ok) {
             return false;
@@ -177,6 +186,39 @@ parse_numbers(const struct span *name, const struct span *value,
     return ok;
 }
 
+/* The names that the control socket prints; it has numbers for others. */
+static const struct {
+    const char *name;
+    uint8_t number;
+} protocols[] = {
+    { "tcp", IPPROTO_TCP }, { "udp", IPPROTO_UDP }, { "sctp", IPPROTO_SCTP },
+    { "icmp", IPPROTO_ICMP }, { "icmpv6", IPPROTO_ICMPV6 },
+};
+
+static uint8_t
+protocol_number(const struct span *name)
+{
+    uint64_t number;
+
+    for (size_t i = 0; i < LB_ARRAY_SIZE(protocols); i++) {
+        if (span_is(name, protocols[i].name)) {
+            return protocols[i].number;
+        }
+    }
+    return span_number(name, UINT8_MAX, &number) ? number : 0;
+}
+
+const char *
+connection_protocol(const struct connection *c)
+{
+    for (size_t i = 0; i < LB_ARRAY_SIZE(protocols); i++) {
+        if (c->protocol == protocols[i].number) {
+            return protocols[i].name;
+        }
+    }
+    return "other";
+}
+
 bool
 connection_parse(const char *line, struct connection *c)
 {
@@ -190,8 +232,7 @@ connection_parse(const char *line, struct connection *c)
     if (!next_member(&rest, &name, &value)) {
         return false;
     }
-    c->protocol = (span_is(&name, "tcp") ? PROTOCOL_TCP
-                   : span_is(&name, "udp") ? PROTOCOL_UDP : 0);
+    c->protocol = protocol_number(&name);
     while (next_member(&rest, &name, &value)) {
         if (span_is(&name, "orig")) {
             has_orig = parse_tuple(value, &orig);
@@ -211,6 +252,8 @@ connection_parse(const char *line, struct connection *c)
     c->vip_port = orig.dport;
     c->server = reply.src;
     c->server_port = reply.sport;
+    c->icmp_id = orig.id;
+    c->icmp_type = orig.type;
     return has_orig && has_reply;
 }
 

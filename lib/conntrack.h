@@ -27,7 +27,9 @@
 
 /* One tracked connection.  Ports in host byte order. */
 struct connection {
-    uint8_t protocol;           /* IPPROTO_*, 0 if neither TCP nor UDP. */
+    uint8_t protocol;           /* IPPROTO_*, 0 if not known. */
+    uint16_t icmp_id;           /* Of ICMP, which has no ports. */
+    uint8_t icmp_type;
     struct ip client;
     struct ip vip;              /* What the client sent to. */
     struct ip server;           /* What sends replies. */
@@ -46,6 +48,9 @@ struct connection {
 /* The member id of the server that lbgen gave the connection to.  0 for one
  * that is not lbgen's. */
 uint16_t connection_member(const struct connection *);
+
+/* "tcp", "icmp", ..., or "other" for one that has no name here. */
+const char *connection_protocol(const struct connection *);
 
 /* True if nothing but a time-out is left of it. */
 bool connection_is_over(const struct connection *);

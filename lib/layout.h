@@ -58,13 +58,20 @@ enum layout_table {
 /* Priorities in the entry table, counted from "priority:". */
 enum layout_priority {
     PRIORITY_RETURN = 0,        /* From servers. */
+    PRIORITY_RETURN_ERROR = 1,  /* ICMP errors. */
     PRIORITY_RETURN_OWN = 2,    /* From servers to VIPs, but an answer. */
+    PRIORITY_RETURN_FRAGMENT = 3,
+    PRIORITY_ECHO = 3,          /* Pings of VIPs. */
 
     /* To VIPs, above the rest: servers may be clients.  From pools that take
      * all that is left of a VIP to those that are more particular. */
     PRIORITY_ENTRY_ALL = 4,
     PRIORITY_ENTRY_PROTOCOL = 6,
-    PRIORITY_ENTRY = 8
+    PRIORITY_ENTRY = 8,
+
+    /* Fragments, which may be for any of these. */
+    PRIORITY_FRAGMENT_ALL = 10,
+    PRIORITY_FRAGMENT = 12
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */
@@ -94,6 +101,9 @@ enum cookie_kind {
     COOKIE_SOLICIT = 18,        /* Entry table, who has a VIP of IPv6? */
     COOKIE_ADVERT = 19,         /* Neighbor table, the answer. */
     COOKIE_ECHO6 = 20,          /* Entry table, ping of a VIP of IPv6. */
+    COOKIE_ECHO = 23,           /* Entry table, ping of a VIP of IPv4. */
+    COOKIE_ERROR = 24,          /* Entry table, ICMP errors. */
+    COOKIE_FRAGMENT = 25,       /* Entry table, fragments. */
     COOKIE_TURN = 28,           /* Learned, in the turn table. */
     COOKIE_AFFINITY = 29,       /* Learned, in the affinity table. */
     COOKIE_DISPATCH = 30,       /* Dispatch table. */

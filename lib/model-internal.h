@@ -105,14 +105,23 @@ void model_check(const struct model *, const struct node *pools_node,
                  struct diags *);
 void pool_check(const struct pool *, struct diags *);
 
+/* Reads the value of "fragments"; checks that it has a meaning; warns of
+ * datagrams that are lost without it. */
+bool pool_fragments_read(const struct reader *, const struct node *,
+                         void *pool);
+void pool_fragments_check(const struct reader *, const struct node *pool_node,
+                          const struct pool *);
+void model_warn_of_fragments(const struct model *, const struct pool *,
+                             struct diags *);
+
 /* Read the values of "port" and "ports", of which a pool has one. */
 bool pool_port_read(const struct reader *, const struct node *, void *pool);
 bool pool_ports_read(const struct reader *, const struct node *, void *pool);
 
 /* Checks that servers have a port of their own only where one port of the pool
- * leads there. */
-void server_ports_check(const struct node *pool_node, const struct pool *,
-                        struct diags *);
+ * leads there, and that ports and protocol go together. */
+void pool_ports_check(const struct reader *, const struct node *pool_node,
+                      const struct pool *);
 
 /* False if the ports in 'pool_node' could not be read: no ports then does not
  * mean every port. */

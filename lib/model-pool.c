@@ -213,6 +213,7 @@ static const struct field pool_fields[] = {
     { "connections", read_pool_connections, NULL },
     { "affinity", read_pool_affinity, NULL },
     { "drain_timeout", read_pool_drain_timeout, NULL },
+    { "fragments", pool_fragments_read, NULL },
     { "guard", read_pool_guard, NULL },
     { "reply_to", read_pool_reply_to, NULL },
     { "snat", read_pool_snat, NULL },
@@ -489,11 +490,12 @@ pool_read_partly(const struct node *node, struct diags *diags)
     read_all_params(&r, node, pool);
     match_families(&r, node, pool);
     read_server_checks(&r, pool);
-    server_ports_check(node, pool, diags);
+    pool_ports_check(&r, node, pool);
     fill_in(pool);
     checks_check(&r, node, pool);
     pool_check_selection(&r, node, pool);
     check_guard(&r, node, pool);
+    pool_fragments_check(&r, node, pool);
     check_direct(&r, pool);
     path_check(&r, node, pool);
     check_drain_timeout(&r, node, pool);

@@ -114,8 +114,8 @@ pool_ports_are_read(const struct pool *pool, const struct node *node)
                               || node_get(node, "ports"));
 }
 
-void
-server_ports_check(const struct node *node, const struct pool *pool,
+static void
+check_server_ports(const struct node *node, const struct pool *pool,
                    struct diags *diags)
 {
     if (port_set_single(&pool->ports) || !pool_ports_are_read(pool, node)) {
@@ -132,4 +132,34 @@ server_ports_check(const struct node *node, const struct pool *pool,
                        owner_format("server", server->name, owner));
         }
     }
+}
+
+/* What Open vSwitch does not know how to do with a protocol. */
+static void
+check_protocol(const struct reader *r, const struct node *node,
+               const struct pool *pool)
+{
+    const struct node *port = node_get(node, "port");
+
+    port = port ? port : node_get(node, "ports");
+    if (pool->protocol == PROTOCOL_ANY && port) {
+        reader_error(r, &port->loc, "\"protocol: any\" takes all protocols "
+                     "with all their ports; name one protocol, or leave the "
+                     "ports out");
+    }
+    if (pool->protocol == PROTOCOL_SCTP
+        && pool->connections == CONNECTIONS_TRACKED) {
+        reader_error(r, node_locate(node, "protocol"), "\"protocol: sctp\" "
+                     "needs \"connections: stateless\" or \"direct\": "
+                     "connection tracking in Open vSwitch does not look at "
+                     "its ports");
+    }
+}
+
+void
+pool_ports_check(const struct reader *r, const struct node *node,
+                 const struct pool *pool)
+{
+    check_protocol(r, node, pool);
+    check_server_ports(node, pool, r->diags);
 }

@@ -220,6 +220,9 @@ pool_write(const struct pool *pool, FILE *stream)
     if (pool->drain_timeout) {
         fprintf(stream, ",\"drain_timeout\":%"PRIu16, pool->drain_timeout);
     }
+    if (pool->drop_fragments) {
+        model_write_text(",", "fragments", "drop", stream);
+    }
     if (pool->guard != GUARD_UNSAID) {
         fprintf(stream, ",\"guard\":%s",
                 pool->guard == GUARD_ON ? "true" : "false");

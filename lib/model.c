@@ -12,8 +12,8 @@
 const struct word protocol_words[] = {
     { "tcp", PROTOCOL_TCP },
     { "udp", PROTOCOL_UDP },
-    { "sctp", -1 },
-    { "any", -1 },
+    { "sctp", PROTOCOL_SCTP },
+    { "any", PROTOCOL_ANY },
     { NULL, 0 }
 };
 

@@ -33,7 +33,8 @@
 enum protocol {
     PROTOCOL_ANY = 0,           /* All of them, ports or not. */
     PROTOCOL_TCP = IPPROTO_TCP,
-    PROTOCOL_UDP = IPPROTO_UDP
+    PROTOCOL_UDP = IPPROTO_UDP,
+    PROTOCOL_SCTP = IPPROTO_SCTP
 };
 
 /* How much of its VIP a pool is for.  A pool with more of it gets what those
@@ -239,6 +240,7 @@ struct pool {
     enum connections connections;
     enum guard guard;
     struct path path;
+    bool drop_fragments;        /* Said so, for pools that are not tracked. */
     enum on_removal on_removal;
     struct check *check;        /* Of its servers, or NULL. */
     uint8_t panic;              /* Percent down at which all count as up; 0
@@ -328,6 +330,18 @@ const char *pool_format_param(const struct pool *, size_t index,
                               char buf[PARAM_STRLEN]);
 
 enum pool_scope pool_scope(const struct pool *);
+
+/* Whether 'other', another pool, may be meant by a packet to 'vip' for 'pool'
+ * if ports are not known. */
+bool pool_may_be_meant(const struct pool *other, const struct pool *pool,
+                       const struct ip *vip);
+
+/* Whether the fragments of a packet to 'vip' of 'pool', which is not tracked,
+ * all get to one server, although only the first one has ports: those of a
+ * direct pool that goes by client and leaves other pools nothing of a
+ * protocol. */
+bool model_keeps_fragments(const struct model *, const struct pool *,
+                           const struct ip *vip);
 
 /* Which ports of 'server' the pool sends to: its own one, or all of the
  * pool's. */

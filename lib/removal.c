@@ -36,11 +36,24 @@ add_target(struct removal *removal, const struct conntrack_target *target)
 
 /* Adds what comes to 'vip' of 'pool', for any server. */
 static void
-add_vip(struct removal *removal, const struct pool *pool, const struct ip *vip)
+add_vip(struct removal *removal, const struct assignment *a,
+        const struct ip *vip)
 {
+    const struct pool *pool = a->pool;
     struct conntrack_target target = conntrack_target(pool, vip, NULL, 0);
 
-    add_target(removal, &target);
+    if (pool_scope(pool) == POOL_SCOPE_PORTS) {
+        add_target(removal, &target);
+        return;
+    }
+    /* Other pools may have a part of what this one is for. */
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (ips_find(&pool->servers[i].ips, ip_family(vip))) {
+            target = conntrack_target(pool, vip, &pool->servers[i],
+                                      a->members[i]);
+            add_target(removal, &target);
+        }
+    }
 }
 
 /* Adds what comes to 'pool' for 'server'. */
@@ -195,7 +208,7 @@ plan_pool(struct plan *plan, const struct assignment *old,
         const struct ip *vip = &old->pool->vips.ip[i];
 
         if (!go_on || !ips_contain(&new->pool->vips, vip)) {
-            add_vip(plan->removal, old->pool, vip);
+            add_vip(plan->removal, old, vip);
         }
     }
     if (!go_on) {

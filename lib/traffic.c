@@ -45,6 +45,9 @@ add_flow(struct traffic *t, const struct of_flow *flow)
     case COOKIE_TURN:
     case COOKIE_AFFINITY:
     case COOKIE_DISPATCH:
+    case COOKIE_ECHO:
+    case COOKIE_ERROR:
+    case COOKIE_FRAGMENT:
     case COOKIE_PROBE:
     default:
         break;

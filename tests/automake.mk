@@ -42,6 +42,7 @@ EXTRA_DIST += \
 	tests/golden \
 	tests/lab.py \
 	tests/lab_capture.py \
+	tests/lab_datagrams.py \
 	tests/lab_frames.py \
 	tests/lab_load.py \
 	tests/lab_monitor.py \
@@ -72,6 +73,7 @@ EXTRA_DIST += \
 	tests/test_examples.py \
 	tests/test_export.py \
 	tests/test_fast_path.py \
+	tests/test_fragments.py \
 	tests/test_guard.py \
 	tests/test_half_open.py \
 	tests/test_explain.py \

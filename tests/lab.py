@@ -529,7 +529,7 @@ class Lab:
              protocol="tcp", server_port=None, **keys):
         """Returns a pool as a file would have it.  'weights' is a mapping from
         names of servers, or a list for s1, s2 and so on; by default it is all
-        servers with 1.  'vip' may be a list of an address of each family.
+        servers with 1.  'port' may be a list, or None for every port.  'vip' may be a list of an address of each family.
         'keys' go into the pool as they are."""
         if weights is None:
             weights = {server: 1 for server in self.servers}
@@ -546,7 +546,9 @@ class Lab:
                             "weight": weight})
             if server_port:
                 servers[-1]["port"] = server_port
-        return {"name": name, "vip": vip, "protocol": protocol, "port": port,
+        ports = {} if port is None else \
+            {"ports" if isinstance(port, list) else "port": port}
+        return {"name": name, "vip": vip, "protocol": protocol, **ports,
                 **keys, "servers": servers}
 
     def file(self, *pools, **settings):

@@ -55,7 +55,7 @@ TUPLES = "6 10.0.1.1 40000 10.0.0.100 80 10.0.0.1 8080"
      "state CLOSING start "),
     ("icmp,orig=(src=10.0.0.1,dst=10.0.0.2,id=1,type=8,code=0),"
      "reply=(src=10.0.0.2,dst=10.0.0.1,id=1,type=0,code=0),zone=9",
-     "0 10.0.0.1 0 10.0.0.2 0 10.0.0.2 0 zone 9 member 0 timeout -1 "
+     "1 10.0.0.1 0 10.0.0.2 0 10.0.0.2 0 zone 9 member 0 timeout -1 "
      "state  start "),
     (TCP + "zone=5,something=(new=(deep,er=1),x),mark=65536",
      TUPLES + " zone 5 member 1 timeout -1 state  start "),

@@ -204,7 +204,7 @@ def test_keys(tmp_path):
         {**FULL_POOL, "name": "rr", "vip": "10.0.0.54", "vlan": 100,
          "policy": "round-robin", "affinity": {}},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
-         "connections": "stateless", "guard": True,
+         "connections": "stateless", "guard": True, "fragments": "drop",
          "servers": [{"name": "s2", "ip": "10.0.0.2"}]},
         {"name": "ftp", "vip": "10.0.0.21", "ports": [20, 21],
          "vlan": "none", "proxy_arp": True,

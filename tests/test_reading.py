@@ -531,7 +531,8 @@ def test_random_models(seed):
     "- {name: b, vip: 10.0.0.9, port: 81, connections: stateless, guard: false,"
     " servers: [{name: s, ip: 10.0.0.1}]}\n"
     "- {name: c, vip: 10.0.0.9, port: 80, protocol: udp,"
-    " connections: stateless, guard: false, servers: [{name: s, ip: 10.0.0.1}]}\n",
+    " connections: stateless, guard: false, fragments: drop,"
+    " servers: [{name: s, ip: 10.0.0.1}]}\n",
     # Weights that 256 slots divide well enough.
     "pools:\n"
     "- {name: a, vip: 10.0.0.9, port: 80, servers: ["

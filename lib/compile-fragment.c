@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include "lib/actions.h"
+#include "lib/path.h"
+
+/* Fragments of IP
+ * ===============
+ *
+ * Only the first fragment of a packet has ports, and as Open vSwitch handles
+ * fragments by default, flows do not see those either.  So fragments to a VIP
+ * are told apart by protocol alone.
+ *
+ *   - Connection tracking holds fragments back until the packet is whole, and
+ *     gives all of them the mark of its connection and its translation.  So
+ *     for tracked pools they go there, and those of known connections go the
+ *     way of these.  Of new ones only the first fragment can be told to be for
+ *     some pool, by the ports of its connection.  The last one to be committed
+ *     decides for all; so the others go to the same pool if there is but one,
+ *     and else nowhere.  From servers, those of no connection to a VIP are
+ *     passed on, each by itself again.
+ *
+ *   - In stateless pools there is no telling which pool a fragment is for, it
+ *     hashes to another server than the next one, and ovs-vswitchd 3.1, when
+ *     it sets an address, takes the beginning of each fragment for a header and
+ *     puts a checksum there.  Parts of a packet would be worse than none, so
+ *     none of its fragments get to a server.
+ *
+ *   - In direct pools no address is set.  There fragments are right in a pool
+ *     that goes by client and has a protocol of the VIP to itself, with all its
+ *     ports; in others they are dropped as well.
+ */
+
+/* The priority of the flow that drops fragments to a VIP; the one that tracks
+ * them is above it. */
+static uint16_t
+fragment_priority(const struct pool *pool)
+{
+    return (pool->protocol == PROTOCOL_ANY ? PRIORITY_FRAGMENT_ALL
+            : PRIORITY_FRAGMENT);
+}
+
+/* Whether more than one tracked pool may be meant by a fragment for 'pool'. */
+static bool
+is_ambiguous(const struct compiler *c, const struct pool *pool,
+             const struct ip *vip)
+{
+    for (size_t i = 0; i < c->model->n_pools; i++) {
+        const struct pool *other = c->model->pools[i];
+
+        if (other->connections == CONNECTIONS_TRACKED
+            && pool_may_be_meant(other, pool, vip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* After connection tracking, all but the first fragment of what begins a
+ * connection. */
+static void
+emit_later(struct compiler *c, const struct assignment *a,
+           const struct ip *vip)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_vlan(c, pool->path.vlan);
+    compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
+    compiler_match_protocol(c, ip_family(vip), pool->protocol);
+    compiler_match_ip_dst(c, vip);
+    match_set_nw_frag_masked(&c->match, FLOW_NW_FRAG_MASK,
+                             FLOW_NW_FRAG_MASK);
+    if (is_ambiguous(c, pool, vip)) {
+        compiler_emit(c, compiler_table(c, TABLE_FORWARD), 12,
+                      cookie_make(COOKIE_FRAGMENT, 0, 0), &pool->loc);
+    } else {
+        compiler_put_pick(c, a);
+        compiler_emit(c, compiler_table(c, TABLE_FORWARD), 12,
+                      cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
+    }
+}
+
+void
+compile_fragments_to(struct compiler *c, const struct assignment *a,
+                     const struct ip *vip)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_vlan(c, pool->path.vlan);
+    compiler_match_protocol(c, ip_family(vip), pool->protocol);
+    compiler_match_ip_dst(c, vip);
+    compiler_match_fragment(c, true);
+    act_ct_nat(&c->acts, path_zone(c->settings, pool),
+               compiler_table(c, TABLE_FORWARD));
+    compiler_emit_entry(c, fragment_priority(pool) + 1,
+                        cookie_make(COOKIE_FRAGMENT, 0, 0), &pool->loc);
+
+    if (pool_scope(pool) == POOL_SCOPE_PORTS) {
+        compiler_match_vlan(c, pool->path.vlan);
+        compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
+        compiler_match_fragment_to(c, pool->protocol, vip, &pool->ports);
+        compiler_put_pick(c, a);
+        compiler_emit(c, compiler_table(c, TABLE_FORWARD), 10,
+                      cookie_make(COOKIE_NEW, a->id, 0), &pool->loc);
+    }
+    if (pool->protocol != PROTOCOL_ANY) {
+        emit_later(c, a, vip);
+    }
+}
+
+void
+compile_fragments_from(struct compiler *c, const struct pool *pool,
+                       const struct server *server, const struct ip *ip,
+                       uint16_t port)
+{
+    compiler_match_side(c, pool, server, port);
+    compiler_match_protocol(c, ip_family(ip), pool->protocol);
+    compiler_match_ip_src(c, ip);
+    compiler_match_fragment(c, true);
+    act_ct_nat(&c->acts, path_zone(c->settings, pool),
+               compiler_table(c, TABLE_REVERSE));
+    compiler_emit_entry(c, PRIORITY_RETURN_FRAGMENT,
+                        cookie_make(COOKIE_FRAGMENT, 0, 0), &server->loc);
+}
+
+void
+compile_lost_fragments(struct compiler *c, const struct pool *pool,
+                       const struct ip *vip)
+{
+    if (!model_keeps_fragments(c->model, pool, vip)) {
+        compiler_match_vlan(c, pool->path.vlan);
+        compiler_match_protocol(c, ip_family(vip), pool->protocol);
+        compiler_match_ip_dst(c, vip);
+        compiler_match_fragment(c, true);
+        compiler_emit_entry(c, fragment_priority(pool),
+                            cookie_make(COOKIE_FRAGMENT, 0, 0), &pool->loc);
+    }
+}

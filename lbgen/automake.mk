@@ -53,6 +53,8 @@ lbgen_lbgen_SOURCES = \
 	lbgen/report.h \
 	lbgen/run-refresh.c \
 	lbgen/run-refresh.h \
+	lbgen/status-watch.c \
+	lbgen/status-watch.h \
 	lbgen/run-update.c
 
 dist_man_MANS += \

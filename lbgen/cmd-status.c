@@ -3,6 +3,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/report.h"
+#include "lbgen/status-watch.h"
 #include "lib/compile.h"
 
 /* How many flows and groups are not as the records say.  What cannot be
@@ -39,10 +40,14 @@ int
 cmd_status(const struct command_context *context)
 {
     const char *pool = context->n_args ? context->args[0] : NULL;
-    struct bridge *bridge;
-    struct session *session = connect_bridge(context, NULL, &bridge);
     int status = STATUS_FAILED;
+    struct session *session;
+    struct bridge *bridge;
 
+    if (context->watch) {
+        return status_watch(context, pool);
+    }
+    session = connect_bridge(context, NULL, &bridge);
     if (!session) {
         return STATUS_FAILED;
     }

@@ -43,6 +43,7 @@ enum command_option {
     OPTION_LIVE = 1 << 10,
     OPTION_REFRESH = 1 << 11,
     OPTION_METRICS = 1 << 20,
+    OPTION_WATCH = 1 << 21,
     OPTION_NO_WAIT = 1 << 30    /* Those that change the bridge. */
 };
 
@@ -75,6 +76,7 @@ struct command_context {
     bool live;
     bool refresh;
     bool no_wait;
+    bool watch;
     const char *metrics;        /* Where to listen, or NULL. */
     const char *metrics_file;   /* Or NULL. */
     const char *pool;           /* NULL if not given. */

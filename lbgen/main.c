@@ -30,7 +30,7 @@ const struct command commands[] = {
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_POOL | OPTION_ALL
       | OPTION_NO_WAIT, 0, 1, cmd_delete },
     { "status", "[POOL]", "show installed pools, servers and their traffic",
-      OPTION_JSON, 0, 1, cmd_status },
+      OPTION_JSON | OPTION_WATCH, 0, 1, cmd_status },
     { "connections", "[POOL]", "show who is connected to which server",
       OPTION_JSON | OPTION_SERVER, 0, 1, cmd_connections },
     { "explain", "POOL CLIENT[:PORT]",

@@ -27,6 +27,7 @@ enum {
     ID_NO_WAIT,
     ID_METRICS,
     ID_METRICS_FILE,
+    ID_WATCH,
     ID_REFRESH
 };
 
@@ -68,6 +69,8 @@ static const struct option_row rows[] = {
       "ask the switch as well what it would do" },
     { ID_REFRESH, "refresh", NULL, OPTION_REFRESH,
       "with the weights of a round of refresh" },
+    { ID_WATCH, "watch", NULL, OPTION_WATCH,
+      "go on showing, on a terminal, until q is typed" },
     { ID_METRICS, "metrics", "PORT", OPTION_METRICS,
       "tell Prometheus, at PORT or ADDRESS:PORT" },
     { ID_METRICS_FILE, "metrics-file", "FILE", OPTION_METRICS,
@@ -192,6 +195,9 @@ parse_option(int id, const char *arg, struct command_context *context)
         return true;
     case ID_REFRESH:
         context->refresh = true;
+        return true;
+    case ID_WATCH:
+        context->watch = true;
         return true;
     case ID_METRICS:
         return parse_name(id, arg, &context->metrics, context->diags);

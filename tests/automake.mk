@@ -106,6 +106,7 @@ EXTRA_DIST += \
 	tests/test_slot_flows.py \
 	tests/test_slots.py \
 	tests/test_states_basic.py \
+	tests/test_status_watch.py \
 	tests/test_systemd.py \
 	tests/test_turns.py \
 	tests/test_valgrind.py \

@@ -79,6 +79,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/found.h \
 	lib/generation.c \
 	lib/generation.h \
+	lib/group-desc.c \
+	lib/group-desc.h \
 	lib/health-track.c \
 	lib/health-track.h \
 	lib/health.c \

@@ -11,6 +11,7 @@
 #include <openvswitch/ofp-msgs.h>
 #include <openvswitch/ofp-port.h>
 
+#include "lib/group-desc.h"
 #include "lib/layout.h"
 
 /* How often a bridge that changes while it is read is read again. */
@@ -194,18 +195,14 @@ is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
 }
 
 static void
-read_group(struct bridge *bridge, struct ofputil_group_desc *gd)
+read_group(struct bridge *bridge, const struct ofputil_group_desc *gd,
+           const struct ofp15_group_desc_stats *desc)
 {
     if (generation_read(gd, &bridge->generation)) {
         return;
     } else if (group_is_ours(gd) || is_restored(bridge, gd)) {
-        struct ofputil_group_mod gm = {
-            .type = gd->type, .group_id = gd->group_id, .props = gd->props
-        };
-
-        ovs_list_move(&gm.buckets, &gd->buckets);
-        ofstate_add_group(&bridge->installed, &gm);
-        ovs_list_move(&gd->buckets, &gm.buckets);
+        ofstate_add_group_message(&bridge->installed, gd->group_id,
+                                  group_desc_message(desc));
     } else {
         bridge->foreign_groups = lb_grow(bridge->foreign_groups,
                                          bridge->n_foreign_groups,
@@ -218,12 +215,12 @@ read_group(struct bridge *bridge, struct ofputil_group_desc *gd)
 static bool
 read_groups_part(struct ofpbuf *part, void *bridge_)
 {
+    const struct ofp15_group_desc_stats *desc;
     struct ofputil_group_desc gd;
     int retval;
 
-    while (!(retval = ofputil_decode_group_desc_reply(&gd, part,
-                                                      OFP15_VERSION))) {
-        read_group(bridge_, &gd);
+    while (!(retval = group_desc_pull(part, &gd, &desc))) {
+        read_group(bridge_, &gd, desc);
         ofputil_uninit_group_desc(&gd);
     }
     return retval == EOF;
@@ -372,9 +369,21 @@ reader_uninit(struct reader *r)
     free(r->chunks);
 }
 
+/* Reads ports, and what the records say. */
+static bool
+read_rest(struct session *session, struct reader *r, struct diags *diags)
+{
+    return (session_multipart(
+                session, ofputil_encode_port_desc_stats_request(OFP15_VERSION,
+                                                                OFPP_ANY),
+                read_ports_part, r->bridge, diags)
+            && parse_records(r->bridge, r->chunks, r->n_chunks,
+                             session_bridge(session), diags));
+}
+
 /* Reads the bridge once, and before anything else its generation. */
 static struct bridge *
-read_once(struct session *session, struct generation *before,
+read_once(struct session *session, bool whole, struct generation *before,
           struct diags *diags)
 {
     struct bridge *bridge = lb_xcalloc(1, sizeof *bridge);
@@ -395,12 +404,7 @@ read_once(struct session *session, struct generation *before,
               session, ofputil_encode_group_desc_request(OFP15_VERSION,
                                                          OFPG_ALL),
               read_groups_part, bridge, diags)
-          && session_multipart(
-              session, ofputil_encode_port_desc_stats_request(OFP15_VERSION,
-                                                              OFPP_ANY),
-              read_ports_part, bridge, diags)
-          && parse_records(bridge, r.chunks, r.n_chunks,
-                           session_bridge(session), diags));
+          && (!whole || read_rest(session, &r, diags)));
     ports_sort(&bridge->ports);
     reader_uninit(&r);
     if (!ok) {
@@ -414,12 +418,12 @@ read_once(struct session *session, struct generation *before,
 /* The switch gives all flows as of one moment, and all groups, generation
  * included, as of a later one.  Where the generation before the flows is that
  * among the groups, nothing of lbgen's changed between. */
-struct bridge *
-bridge_read(struct session *session, struct diags *diags)
+static struct bridge *
+read_consistently(struct session *session, bool whole, struct diags *diags)
 {
     for (int i = 0; i < READ_TRIES; i++) {
         struct generation before;
-        struct bridge *bridge = read_once(session, &before, diags);
+        struct bridge *bridge = read_once(session, whole, &before, diags);
 
         if (!bridge || generation_equal(&before, &bridge->generation)) {
             return bridge;
@@ -430,6 +434,18 @@ bridge_read(struct session *session, struct diags *diags)
                "read; see what else is running lbgen",
                session_bridge(session));
     return NULL;
+}
+
+struct bridge *
+bridge_read(struct session *session, struct diags *diags)
+{
+    return read_consistently(session, true, diags);
+}
+
+struct bridge *
+bridge_read_installed(struct session *session, struct diags *diags)
+{
+    return read_consistently(session, false, diags);
 }
 
 void

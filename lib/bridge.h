@@ -46,6 +46,9 @@ struct bridge {
  * an error.  A damaged record is a warning: that pool counts as not installed,
  * and apply mends it. */
 struct bridge *bridge_read(struct session *, struct diags *);
+
+/* Likewise, but leaves ports and whatever is out of the records empty. */
+struct bridge *bridge_read_installed(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);
 
 /* False after queueing an error if there are pools but the settings that they

@@ -156,22 +156,39 @@ ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
     return flow;
 }
 
+static struct of_group *
+insert_group(struct ofstate *state, uint32_t id, struct ofpbuf *message)
+{
+    struct of_group *group = lb_xcalloc(1, sizeof *group);
+
+    group->id = id;
+    group->message = message;
+    hmap_insert(&state->groups, &group->node, id);
+    return group;
+}
+
 struct of_group *
 ofstate_add_group(struct ofstate *state, struct ofputil_group_mod *gm)
 {
-    struct of_group *group;
-
     if (ofstate_find_group(state, gm->group_id)) {
         return NULL;
     }
     gm->command = OFPGC11_ADD_OR_MOD;
     gm->command_bucket_id = OFPG15_BUCKET_ALL;
-    group = lb_xcalloc(1, sizeof *group);
-    group->id = gm->group_id;
-    group->message = without_xid(
-        ofputil_encode_group_mod(OFP15_VERSION, gm, NULL, -1));
-    hmap_insert(&state->groups, &group->node, group->id);
-    return group;
+    return insert_group(state, gm->group_id,
+                        without_xid(ofputil_encode_group_mod(OFP15_VERSION, gm,
+                                                             NULL, -1)));
+}
+
+void
+ofstate_add_group_message(struct ofstate *state, uint32_t id,
+                          struct ofpbuf *message)
+{
+    if (ofstate_find_group(state, id)) {
+        ofpbuf_delete(message);
+    } else {
+        insert_group(state, id, message);
+    }
 }
 
 static bool
@@ -186,10 +203,37 @@ of_flow_equal(const struct of_flow *a, const struct of_flow *b)
     return message_equal(a->message, b->message);
 }
 
+/* Returns the message as libopenvswitch would encode it.  The caller frees
+ * it. */
+static struct ofpbuf *
+encode_again(const struct of_group *group)
+{
+    struct ofputil_group_mod gm;
+    struct ofpbuf *message;
+
+    if (ofputil_decode_group_mod(group->message->data, &gm)) {
+        return ofpbuf_clone(group->message);
+    }
+    message = without_xid(ofputil_encode_group_mod(OFP15_VERSION, &gm, NULL,
+                                                   -1));
+    ofputil_uninit_group_mod(&gm);
+    return message;
+}
+
 bool
 of_group_equal(const struct of_group *a, const struct of_group *b)
 {
-    return message_equal(a->message, b->message);
+    bool equal = message_equal(a->message, b->message);
+
+    if (!equal) {
+        struct ofpbuf *a_message = encode_again(a);
+        struct ofpbuf *b_message = encode_again(b);
+
+        equal = message_equal(a_message, b_message);
+        ofpbuf_delete(a_message);
+        ofpbuf_delete(b_message);
+    }
+    return equal;
 }
 
 void

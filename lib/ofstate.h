@@ -66,6 +66,12 @@ struct of_flow *ofstate_add_flow(struct ofstate *,
 struct of_group *ofstate_add_group(struct ofstate *,
                                    struct ofputil_group_mod *gm);
 
+/* Adds the group 'id' that 'message' (taken over), an "add or modify" with
+ * transaction id 0, makes.  It need not be encoded as libopenvswitch would do
+ * it.  If the state already has a group with that id, that stays as it is. */
+void ofstate_add_group_message(struct ofstate *, uint32_t id,
+                               struct ofpbuf *message);
+
 /* The entry of 'state' that has the same key as 'like', which is in another
  * state, or NULL. */
 struct of_flow *ofstate_find_flow(const struct ofstate *state,

@@ -245,7 +245,7 @@ static struct bridge *
 read_back(struct session *session, const struct update *update,
           struct changes *left, struct diags *diags)
 {
-    struct bridge *after = bridge_read(session, diags);
+    struct bridge *after = bridge_read_installed(session, diags);
 
     memset(left, 0, sizeof *left);
     if (after && generation_equal(&update->generation, &after->generation)) {

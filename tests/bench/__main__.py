@@ -16,6 +16,13 @@ CHAPTERS = {"datapath": "What a connection, a request and a byte cost",
             "control": "From a file to the switch"}
 
 
+def write(results):
+    """After each chapter, so that what there is outlives an interrupt."""
+    with open(settings.JSON, "w") as file:
+        json.dump(results, file, indent=1)
+        file.write("\n")
+
+
 def main(args):
     unknown = [arg for arg in args if arg not in CHAPTERS]
     if unknown:
@@ -30,10 +37,8 @@ def main(args):
             say(f"\n{i + 1}. {title} ({chapter})\n")
             module = importlib.import_module(f"bench.{chapter}")
             results[chapter] = module.run()
-    results["seconds"] = time.monotonic() - begin
-    with open(settings.JSON, "w") as file:
-        json.dump(results, file, indent=1)
-        file.write("\n")
+            results["seconds"] = time.monotonic() - begin
+            write(results)
     say(f"\n{results['seconds']:.0f} s; all figures are in {settings.JSON}")
 
 

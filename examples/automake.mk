@@ -4,11 +4,13 @@ examplesdir = $(docdir)/examples
 dist_examples_DATA = \
 	examples/adaptive.yaml \
 	examples/anchors.yaml \
+	examples/any.yaml \
 	examples/direct.yaml \
 	examples/ipv6.yaml \
 	examples/grafana-dashboard.json \
 	examples/health.yaml \
 	examples/low-bits.yaml \
+	examples/ports.yaml \
 	examples/proxy-arp.yaml \
 	examples/random.yaml \
 	examples/round-robin.yaml \

@@ -319,6 +319,11 @@ check_path(struct explanation *e, const struct bridge *bridge,
 static void
 note_dp_hash(struct explanation *e)
 {
+    if (!e->packet.has_dst_port) {
+        add_note(e, "the pool has more than one port, and each new connection "
+                 "is hashed by its own as well, so that none is foretold");
+        return;
+    }
     if (!e->packet.has_src_port) {
         add_note(e, "each new connection is hashed by its source port as "
                  "well; give CLIENT:PORT to learn about one");
@@ -417,6 +422,7 @@ init_packet(struct explanation *e, const struct ip *client, uint16_t port)
             .dst_port = pool->ports.n ? pool->ports.ranges[0].first : 0,
         },
         .has_src_port = port != 0,
+        .has_dst_port = port_set_single(&pool->ports) != 0,
     };
 }
 
@@ -513,7 +519,8 @@ explain_add_connections(struct explanation *e,
         size_t server = explain_find_member(e->assignment,
                                             connection_member(c));
 
-        if (server == SIZE_MAX || c->protocol != tuple->protocol
+        if (server == SIZE_MAX || (tuple->protocol != PROTOCOL_ANY
+                                  && c->protocol != tuple->protocol)
             || !ip_equal(&c->client, &tuple->src)
             || !ip_equal(&c->vip, &tuple->dst)
             || !port_set_has(&e->assignment->pool->ports, c->vip_port)) {

@@ -153,8 +153,10 @@ format_flow(const struct explanation *e)
                       e->pick.hash ? e->pick.hash
                                    : (uint32_t) e->group->n_slots);
     }
+    /* Of all protocols, that of most connections. */
     ds_put_format(&s, "%s%s,dl_dst=%s,%s=%s,%s=%s,nw_ttl=64",
-                  protocol_name(pool->protocol), v4 ? "" : "6",
+                  protocol_name(pool->protocol == PROTOCOL_ANY ? PROTOCOL_TCP
+                                : pool->protocol), v4 ? "" : "6",
                   mac_format(&pool->vip_mac, mac),
                   v4 ? "nw_src" : "ipv6_src", ip_format(&tuple->src, src),
                   v4 ? "nw_dst" : "ipv6_dst", ip_format(&tuple->dst, dst));

@@ -243,10 +243,11 @@ field_is_known(enum mf_field_id id, const struct pick_packet *packet)
     case MFF_IPV4_DST:
     case MFF_IPV6_SRC:
     case MFF_IPV6_DST:
+        return PICK_FOUND;
     case MFF_TCP_DST:
     case MFF_UDP_DST:
     case MFF_SCTP_DST:
-        return PICK_FOUND;
+        return packet->has_dst_port ? PICK_FOUND : PICK_NEEDS_PORT;
     case MFF_TCP_SRC:
     case MFF_UDP_SRC:
     case MFF_SCTP_SRC:
@@ -348,7 +349,7 @@ pick_compute(const struct pick_group *group, enum ovs_hash_build build,
     }
     switch (group->method) {
     case PICK_BY_DP_HASH:
-        if (!packet->has_src_port) {
+        if (!packet->has_src_port || !packet->has_dst_port) {
             return PICK_NEEDS_PORT;
         }
         pick->hash = ovs_hash_dp(build, &packet->tuple, group->param);

@@ -27,10 +27,12 @@ enum pick_method {
     PICK_OTHERWISE              /* Nothing that is modelled here. */
 };
 
-/* A packet.  'tuple.src_port' counts only if 'has_src_port'. */
+/* A packet.  'tuple.src_port' counts only if 'has_src_port', and the protocol
+ * and 'tuple.dst_port' only if 'has_dst_port'. */
 struct pick_packet {
     struct ovs_tuple tuple;
     bool has_src_port;
+    bool has_dst_port;
 };
 
 struct pick_bucket {

@@ -93,6 +93,7 @@ EXTRA_DIST += \
 	tests/test_paths.py \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \
+	tests/test_protocols.py \
 	tests/test_reading.py \
 	tests/test_refresh.py \
 	tests/test_refresh_switch.py \

@@ -50,12 +50,24 @@ def shares(items, all_of_it):
             yield item["name"], share
 
 
+def a_port(pool):
+    """One of the pool's."""
+    if "ports" in pool:
+        return pool["ports"][-1]
+    return int(str(pool.get("port", 7777)).split("-")[0])
+
+
+def protocol(pool):
+    """One of the pool's, that servers of a lab know."""
+    return "udp" if pool.get("protocol") == "udp" else "tcp"
+
+
 def start_servers(lab, pools):
-    wanted = {(server["name"], pool.get("protocol", "tcp"),
-               server.get("port", pool["port"]))
+    wanted = {(server["name"], protocol(pool),
+               server.get("port", a_port(pool)))
               for pool in pools for server in flat_servers(pool["servers"])}
-    for name, protocol, port in sorted(wanted):
-        lab.serve(name, port, protocol)
+    for name, proto, port in sorted(wanted):
+        lab.serve(name, port, proto)
     for pool in pools:
         if pool.get("connections") == "direct":
             for server in pool["servers"]:
@@ -67,8 +79,8 @@ def start_servers(lab, pools):
 
 
 def check_wrr(lab, pool):
-    traffic = lab.connect("c1", pool["vip"], pool["port"], 3000,
-                          proto=pool.get("protocol", "tcp"),
+    traffic = lab.connect("c1", pool["vip"], a_port(pool), 3000,
+                          proto=protocol(pool),
                           peer=pool.get("snat"))
     assert not traffic.failures
     assert_shares(traffic, weights(pool), 3000)
@@ -77,7 +89,7 @@ def check_wrr(lab, pool):
 def check_low_bits(lab, pool):
     """Addresses that end alike have one server."""
     sources = lab.client_addresses("c2", 1000)
-    traffic = lab.connect("c2", pool["vip"], pool["port"], 2 * len(sources),
+    traffic = lab.connect("c2", pool["vip"], a_port(pool), 2 * len(sources),
                           sources=sources)
     assert not traffic.failures
     ends = {}
@@ -100,7 +112,7 @@ def check_sticky(lab, pool):
     assert prefix == 24         # The addresses below are made for that.
     sources = lab.client_addresses("c2", 30000)
     sources = sources[::250] + sources[1::250] + sources[200::250]
-    traffic = lab.connect("c2", pool["vip"], pool["port"], 2 * len(sources),
+    traffic = lab.connect("c2", pool["vip"], a_port(pool), 2 * len(sources),
                           sources=sources)
     assert not traffic.failures
     networks = {}
@@ -119,7 +131,7 @@ def check_round_robin(lab, pool):
     turns = [server["name"] for server in pool["servers"]] * 4
     got = []
     for turn, client in zip(turns, lab.clients * 6):
-        traffic = lab.connect(client, pool["vip"], pool["port"], 1)
+        traffic = lab.connect(client, pool["vip"], a_port(pool), 1)
         assert not traffic.failures
         got += traffic
     clients = len(lab.clients)
@@ -133,7 +145,7 @@ def check_sticky6(lab, pool):
     networks = lab.client_addresses6("c2", 120, 56)
     sources = [address.replace("00::1", host) for address in networks
                for host in ("00::1", "00::2", "ff:1::1")]
-    traffic = lab.connect("c2", pool["vip"], pool["port"], len(sources),
+    traffic = lab.connect("c2", pool["vip"], a_port(pool), len(sources),
                           sources=sources)
     assert not traffic.failures
     chosen = [{name for host in range(3)

@@ -135,3 +135,27 @@ def test_server_without_mac_or_interface(tmp_path):
     assert result.returncode == 1 and result.stdout == ""
     assert result.stderr.startswith(
         f'{path}:6:5: error: server "s1" needs a mac and an interface')
+
+
+@pytest.mark.parametrize("ports", [
+    ["1-65535"], ["1"], ["65535"], ["8000-8010"], ["80", "443", "8000-8010"],
+    ["1-65534"], ["2-3", "5-6", "1024-65535"], ["7", "8", "9"],
+])
+def test_ports(ports):
+    """The matches of a pool mean its ports, each once."""
+    text = export("-", input=f"""
+pools:
+  - name: web
+    vip: 10.0.0.100
+    ports: [{", ".join(ports)}]
+    servers:
+      - {{name: s1, ip: 10.0.0.1, mac: "02:00:00:00:00:01", interface: 1}}
+""")
+    masks = re.findall("cookie=0x6c626702.*,nw_dst=10.0.0.100,tp_dst="
+                       "([0-9a-fx]+)(?:/([0-9a-fx]+))? ", text)
+    meant = [port for value, mask in masks for port in range(65536)
+             if port & int(mask or "0xffff", 0) == int(value, 0)]
+    wanted = [port for item in ports for ends in [item.split("-")]
+              for port in range(int(ends[0]), int(ends[-1]) + 1)]
+    assert sorted(meant) == wanted
+    assert len(masks) <= 30 * len(ports)

@@ -5,7 +5,9 @@ dist_examples_DATA = \
 	examples/adaptive.yaml \
 	examples/anchors.yaml \
 	examples/any.yaml \
+	examples/backup.yaml \
 	examples/direct.yaml \
+	examples/failover.yaml \
 	examples/ipv6.yaml \
 	examples/grafana-dashboard.json \
 	examples/health.yaml \

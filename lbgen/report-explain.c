@@ -31,6 +31,7 @@ static const char *const method_names[] = {
     [PICK_BY_FIELDS] = "hash",
     [PICK_BY_STEPS] = "hash",
     [PICK_BY_LOW_BITS] = "low_bits",
+    [PICK_FIRST] = "first",
     [PICK_OTHERWISE] = NULL,
 };
 
@@ -122,7 +123,8 @@ write_answer(FILE *stream, const struct explanation *e)
         fputs("one of the servers below, by their shares", stream);
         break;
     case EXPLAIN_NONE:
-        fputs("no server, packets are dropped", stream);
+        fprintf(stream, "no server, packets are %s",
+                e->is_passed ? "left to the bridge's other flows" : "dropped");
         break;
     case EXPLAIN_UNKNOWN:
     default:
@@ -140,6 +142,12 @@ write_group(FILE *stream, const struct explanation *e)
     const char *datapath = datapath_names[e->facts.datapath];
     struct ds hashed = DS_EMPTY_INITIALIZER;
 
+    if (group->method == PICK_FIRST) {
+        write_label(stream, "group");
+        fprintf(stream, "%"PRIu32", the first server that is alive\n",
+                group->id);
+        return;
+    }
     if (group->id) {
         write_label(stream, "group");
         fprintf(stream, "%"PRIu32", %zu slots%s\n", group->id,
@@ -192,6 +200,14 @@ write_pick(FILE *stream, const struct explanation *e)
     putc('\n', stream);
 }
 
+/* Whether the value of a property is not worth a word. */
+static bool
+is_usual(const char *value)
+{
+    return (!strcmp(value, "none") || !strcmp(value, "false")
+            || !strcmp(value, "auto") || !strcmp(value, "unknown"));
+}
+
 static void
 write_server(FILE *stream, const struct explanation *e, size_t i)
 {
@@ -203,12 +219,17 @@ write_server(FILE *stream, const struct explanation *e, size_t i)
         char value[PROPERTY_STRLEN];
 
         p->format(server, value, sizeof value);
-        if (strcmp(value, "none") && strcmp(value, "unknown")) {
+        if (!is_usual(value)) {
             fprintf(stream, ", %s %s", p->name, value);
         }
     }
     putc('\n', stream);
     write_label(stream, "share");
+    if (e->group && e->group->method == PICK_FIRST) {
+        fprintf(stream, "%.2f%% (asked %.2f%%)\n", 100 * share(e, i),
+                100 * e->asked[i]);
+        return;
+    }
     fprintf(stream, "%.2f%%, %zu of %zu %s (asked %.2f%%)\n",
             100 * share(e, i), e->n_slots[i],
             e->group ? e->group->n_slots : assignment_size(e->assignment),
@@ -365,6 +386,8 @@ put_pick(struct json *object, const struct explanation *e)
     put_integer(object, "group", e->group && e->group->id,
                 e->group ? e->group->id : 0);
     put_integer(object, "slots", e->group, e->group ? e->group->n_slots : 0);
+    put_string(object, "no_server", (e->answer != EXPLAIN_NONE ? NULL
+                                     : e->is_passed ? "pass" : "drop"));
     put_string(object, "method",
                e->group ? method_names[e->group->method] : NULL);
     if (e->group) {

@@ -9,9 +9,10 @@
 
 #include <openvswitch/json.h>
 
-#include "lib/oftext.h"
 #include "lib/health.h"
+#include "lib/oftext.h"
 #include "lib/override.h"
+#include "lib/reach.h"
 #include "lib/refreshed.h"
 
 static void
@@ -344,23 +345,55 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
     return object;
 }
 
+/* What new connections find, and how much of them server 'i' really gets. */
+static void
+put_reach(struct json *object, const struct assignment *a, size_t i,
+          const struct reach *reach)
+{
+    const struct server_reach *server = &reach->servers[i];
+
+    put_share(object, "share", server->share);
+    put_bool(object, "link_up", server->is_up);
+    put_bool(object, "watched", server->is_watched);
+    put_bool(object, "down", reach_is_down(reach, a, i));
+}
+
 static struct json *
-status_pool_to_json(const struct assignment *a, const struct traffic *traffic)
+unserved_to_json(const struct pool *pool, const struct reach *reach)
+{
+    struct json *object = json_object_create();
+
+    put_string(object, "on_empty", on_empty_name(pool->on_empty));
+    put_share(object, "share", reach->unserved);
+    put_integer(object, "packets", reach->n_unserved);
+    return object;
+}
+
+static struct json *
+status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
+                    const struct traffic *traffic)
 {
     struct json *object = pool_to_json(a);
     struct json *servers = json_array_create_empty();
     size_t n = a->pool->n_servers;
     double *asked = lb_xcalloc(n, sizeof *asked);
+    struct reach reach;
 
+    reach_compute(bridge, a, &reach);
     pool_asked_shares(a->pool, asked);
     put_string(object, "name", a->pool->name);
     for (size_t i = 0; i < n; i++) {
-        json_array_add(servers, status_server_to_json(a, i, asked[i],
-                                                      &traffic[i]));
+        struct json *server = status_server_to_json(a, i, asked[i],
+                                                    &traffic[i]);
+
+        put_reach(server, a, i, &reach);
+        json_array_add(servers, server);
     }
+    json_object_put(object, "unserved", unserved_to_json(a->pool, &reach));
     json_object_put(object, "panic",
                     json_boolean_create(health_panics(a->pool)));
     json_object_put(object, "servers", servers);
+    reach_uninit(&reach);
     free(asked);
     return object;
 }
@@ -377,7 +410,7 @@ report_status_json(const struct bridge *bridge, const char *name,
         const struct assignment *a = &bridge->assignments.pools[i];
 
         if (!pool || !strcmp(pool, a->pool->name)) {
-            json_array_add(pools, status_pool_to_json(a, traffic[i]));
+            json_array_add(pools, status_pool_to_json(bridge, a, traffic[i]));
         }
     }
     traffic_free(traffic, bridge);

@@ -9,10 +9,13 @@
 #include <time.h>
 
 #include "lib/check.h"
+#include "lib/found.h"
 #include "lib/health.h"
 #include "lib/leaving.h"
 #include "lib/oftext.h"
 #include "lib/override.h"
+#include "lib/reach.h"
+#include "lib/tiers.h"
 
 /* Colours of "git diff", which people know. */
 #define GREEN "\033[32m"
@@ -385,19 +388,34 @@ format_count(bool known, uint64_t n, char buf[24])
     return buf;
 }
 
-static void
-write_status_server(FILE *stream, const struct server *server, double asked,
-                    size_t n_slots, size_t of, const struct traffic *t)
+/* The state of server 'index', in a word: what it is meant to be, unless
+ * something that it does not say keeps connections away. */
+static const char *
+status_word(const struct assignment *a, size_t index,
+            const struct reach *reach)
 {
+    const struct server *server = &a->pool->servers[index];
+
+    return (reach_is_down(reach, a, index) ? "down"
+            : server->backup && server_takes(a->pool, index)
+              && reach->servers[index].share <= 0 ? "backup"
+            : server_state_name(server_effective_state(server)));
+}
+
+static void
+write_status_server(FILE *stream, const struct assignment *a, size_t index,
+                    double asked, const struct reach *reach,
+                    const struct traffic *t)
+{
+    const struct server *server = &a->pool->servers[index];
     char address[PROPERTY_STRLEN], connections[24];
 
     server_properties[0].format(server, address, sizeof address);
     fprintf(stream, "  %-16s %-21s %-6s %6.5g %6.2f%% %6.2f%% %5zu "
             "%11s %11"PRIu64" %13"PRIu64" %11"PRIu64" %13"PRIu64"\n",
-            server->name, address,
-            server_state_name(server_effective_state(server)),
+            server->name, address, status_word(a, index, reach),
             server_thousandths(server) / 1000.0, 100 * asked,
-            percent(n_slots, of), n_slots,
+            100 * reach->servers[index].share, assignment_n_slots(a, index),
             format_count(t->counts_connections, t->connections, connections),
             t->packets, t->bytes, t->reply_packets, t->reply_bytes);
 }
@@ -423,6 +441,42 @@ write_status_sets(FILE *stream, const struct assignment *a,
                 "%.2f%%, %zu slots\n", pool->sets[set - 1].name,
                 pool->sets[set - 1].weight, 100 * sum,
                 percent(n_slots, pool->n_slots), n_slots);
+    }
+}
+
+/* What is alive, as far as it is not as usual. */
+static void
+write_status_reach(FILE *stream, const struct assignment *a,
+                   const struct reach *reach)
+{
+    const struct pool *pool = a->pool;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const char *interface = server_interface(&pool->servers[i]);
+
+        if (reach_is_down(reach, a, i)) {
+            fprintf(stream, "  %s is down: so is its port %s; new connections "
+                    "pass it over\n", pool->servers[i].name, interface);
+        } else if (!reach->servers[i].is_up && server_takes(pool, i)) {
+            fprintf(stream, "  %s may be down: so is its port %s, which is "
+                    "not watched\n", pool->servers[i].name, interface);
+        }
+    }
+    if (reach->is_pinned && reach->pinned_tier != tier_first(pool)) {
+        fputs("  new connections stay where they are: \"preempt\" is "
+              "false\n", stream);
+    }
+    if (reach->unserved > 0) {
+        fprintf(stream, "  no server for %.2f%% of new connections: %s\n",
+                100 * reach->unserved,
+                (pool->on_empty == ON_EMPTY_PASS
+                 ? "left to the bridge's other flows" : "dropped"));
+    }
+    if (reach->n_unserved) {
+        fprintf(stream, "  %"PRIu64" packets found no server and were %s\n",
+                reach->n_unserved,
+                (pool->on_empty == ON_EMPTY_PASS
+                 ? "left to the bridge's other flows" : "dropped"));
     }
 }
 
@@ -470,14 +524,16 @@ write_status_health(FILE *stream, const struct pool *pool)
 }
 
 static void
-write_status_pool(FILE *stream, const struct assignment *a,
-                  const struct traffic *traffic)
+write_status_pool(FILE *stream, const struct bridge *bridge,
+                  const struct assignment *a, const struct traffic *traffic)
 {
     const struct pool *pool = a->pool;
     double *asked = lb_xcalloc(pool->n_servers, sizeof *asked);
     size_t size = assignment_size(a);
     char vip[PROPERTY_STRLEN], policy[PROPERTY_STRLEN], mac[MAC_STRLEN];
+    struct reach reach;
 
+    reach_compute(bridge, a, &reach);
     pool_asked_shares(pool, asked);
     pool_properties[0].format(pool, vip, sizeof vip);
     pool_properties[2].format(pool, policy, sizeof policy);
@@ -490,11 +546,10 @@ write_status_pool(FILE *stream, const struct assignment *a,
             "CONNECTIONS", "PACKETS", "BYTES", "REPLIES",
             "REPLY-BYTES");
     for (size_t i = 0; i < pool->n_servers; i++) {
-        write_status_server(stream, &pool->servers[i], asked[i],
-                            assignment_n_slots(a, i), size,
-                            &traffic[i]);
+        write_status_server(stream, a, i, asked[i], &reach, &traffic[i]);
     }
     write_status_sets(stream, a, asked);
+    write_status_reach(stream, a, &reach);
     write_status_overrides(stream, pool);
     write_status_health(stream, pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
@@ -505,6 +560,7 @@ write_status_pool(FILE *stream, const struct assignment *a,
         fprintf(stream, "  %s (%s) is leaving: its connections go on\n",
                 a->leaving[i].server.name, address);
     }
+    reach_uninit(&reach);
     free(asked);
 }
 
@@ -533,7 +589,7 @@ report_status_text(const struct bridge *bridge, const char *name,
 
         if (!pool || !strcmp(pool, a->pool->name)) {
             putc('\n', stream);
-            write_status_pool(stream, a, traffic[i]);
+            write_status_pool(stream, bridge, a, traffic[i]);
         }
     }
     traffic_free(traffic, bridge);

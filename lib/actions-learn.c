@@ -11,6 +11,8 @@
 
 #include <openvswitch/ofp-actions.h>
 
+#include "lib/layout.h"
+
 /* learn() actions
  * ===============
  *
@@ -196,5 +198,16 @@ act_learn_answer(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
     }
     learn_match(acts, MFF_VLAN_TCI, MFF_VLAN_TCI, VLAN_BITS);
     learn_match(acts, MFF_IN_PORT, MFF_IN_PORT, 16);
+    learn_finish(acts);
+}
+
+void
+act_learn_pin(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+              uint16_t pool, uint16_t tier)
+{
+    learn_begin(acts, table, cookie);
+    learn_value(acts, NX_LEARN_DST_MATCH, pool, REG_POOL, 32);
+    learn_value(acts, NX_LEARN_DST_MATCH, PIN_LOOK, REG_PIN, 32);
+    learn_value(acts, NX_LEARN_DST_LOAD, tier, REG_PIN, 16);
     learn_finish(acts);
 }

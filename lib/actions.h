@@ -112,6 +112,10 @@ void act_learn_affinity(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                         enum family family, uint16_t idle_timeout,
                         uint32_t limit, enum mf_field_id key, uint32_t value,
                         enum mf_field_id dst, uint32_t member);
+/* learn(): in 'table', for the pool with the id 'pool', 'tier' into the lower
+ * half of the pin register of those who look it up. */
+void act_learn_pin(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
+                   uint16_t pool, uint16_t tier);
 
 /* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */
 void act_note(struct ofpbuf *acts, const void *data, size_t size);

@@ -8,6 +8,7 @@
 
 #include "lib/demand.h"
 #include "lib/leaving.h"
+#include "lib/tiers.h"
 #include "lib/turns.h"
 #include "policies/hash.h"
 
@@ -69,6 +70,7 @@ assignments_uninit(struct assignments *assignments)
     for (size_t i = 0; i < assignments->n_pools; i++) {
         free(assignments->pools[i].members);
         free(assignments->pools[i].slots);
+        assignment_free_spares(&assignments->pools[i]);
         leaving_uninit(&assignments->pools[i]);
     }
     free(assignments->pools);
@@ -175,13 +177,17 @@ allocate_ids(struct assignment *new, struct id_set *pool_ids,
     }
 }
 
-uint16_t *
-assignment_owners(const struct pool *pool, const struct assignment *old)
+/* Returns who owns the slots of 'table' of 'old', as indexes into the servers
+ * of 'pool', or NULL if there is no table, or none of that size.  The caller
+ * frees it. */
+static uint16_t *
+translate_slots(const struct pool *pool, const struct assignment *old,
+                const uint16_t *table)
 {
     uint16_t *owners;
     uint16_t *index;
 
-    if (!old || old->pool->n_slots != pool->n_slots) {
+    if (!table || old->pool->n_slots != pool->n_slots) {
         return NULL;
     }
 
@@ -193,31 +199,92 @@ assignment_owners(const struct pool *pool, const struct assignment *old)
     }
     owners = lb_xcalloc(pool->n_slots, sizeof *owners);
     for (size_t i = 0; i < pool->n_slots; i++) {
-        uint16_t slot = old->slots[i];
-
-        owners[i] = slot == SLOT_NONE ? SLOT_NONE : index[slot];
+        owners[i] = table[i] == SLOT_NONE ? SLOT_NONE : index[table[i]];
     }
     free(index);
     return owners;
+}
+
+uint16_t *
+assignment_owners(const struct pool *pool, const struct assignment *old)
+{
+    return translate_slots(pool, old, old ? old->slots : NULL);
+}
+
+/* The table of 'old', which may be NULL, that servers of 'tier' of 'pool' are
+ * in; NULL if there is none. */
+static const uint16_t *
+find_old_table(const struct assignment *old, const struct pool *pool,
+               size_t tier)
+{
+    for (size_t i = 0; old && i < pool->n_servers; i++) {
+        if (pool->servers[i].tier == tier) {
+            size_t j = pool_find_server(old->pool, pool->servers[i].name);
+            const uint16_t *table = (j == SIZE_MAX ? NULL
+                                     : assignment_table(
+                                         old, old->pool->servers[j].tier));
+
+            if (table) {
+                return table;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* Returns the table of 'tier', which stays as close to that of 'old' as it
+ * can. */
+static uint16_t *
+make_table(const struct pool *pool, size_t tier, const struct assignment *old)
+{
+    size_t n = pool->n_servers;
+    uint16_t *table = lb_xcalloc(pool->n_slots, sizeof *table);
+    uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
+    uint16_t *owners = translate_slots(pool, old,
+                                       find_old_table(old, pool, tier));
+    struct pool_demand demand;
+
+    pool_demand_init_tier(pool, tier, &demand);
+    slots_apportion(&demand.slots, owners, pool->n_slots, quotas);
+    slots_assign(demand.servers, n, quotas, owners, pool->n_slots, table);
+    pool_demand_uninit(&demand);
+
+    free(owners);
+    free(quotas);
+    return table;
 }
 
 static void
 assign_slots(struct assignment *new, const struct assignment *old)
 {
     const struct pool *pool = new->pool;
-    size_t n = pool->n_servers;
-    uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
-    uint16_t *owners = assignment_owners(pool, old);
-    struct pool_demand demand;
+    size_t first = tier_first(pool);
 
-    pool_demand_init(pool, &demand);
-    slots_apportion(&demand.slots, owners, pool->n_slots, quotas);
-    new->slots = lb_xcalloc(pool->n_slots, sizeof *new->slots);
-    slots_assign(demand.servers, n, quotas, owners, pool->n_slots, new->slots);
-    pool_demand_uninit(&demand);
+    new->slots = make_table(pool, first, old);
+    if (pool->n_tiers > 1) {
+        new->spares = lb_xcalloc(pool->n_tiers, sizeof *new->spares);
+    }
+    for (size_t tier = first + 1; tier < pool->n_tiers; tier++) {
+        if (tier_n_taking(pool, tier, NULL) > 1) {
+            new->spares[tier] = make_table(pool, tier, old);
+        }
+    }
+}
 
-    free(owners);
-    free(quotas);
+const uint16_t *
+assignment_table(const struct assignment *a, size_t tier)
+{
+    return (tier == tier_first(a->pool) ? a->slots
+            : a->spares ? a->spares[tier] : NULL);
+}
+
+void
+assignment_free_spares(struct assignment *a)
+{
+    for (size_t i = 0; a->spares && i < a->pool->n_tiers; i++) {
+        free(a->spares[i]);
+    }
+    free(a->spares);
 }
 
 void

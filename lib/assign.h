@@ -37,7 +37,11 @@ struct assignment {
     uint16_t id;                /* Not 0; no other pool has it. */
     uint16_t *members;          /* Per server, likewise. */
     uint16_t *slots;            /* 'pool->n_slots' indexes into the servers, or
-                                 * SLOT_NONE. */
+                                 * SLOT_NONE: the first tier that takes
+                                 * connections. */
+    uint16_t **spares;          /* 'pool->n_tiers' tables of later tiers, NULL
+                                 * where there is nothing to choose; or NULL if
+                                 * there is only one tier. */
     struct leaving *leaving;    /* None are left by assignments_compute(). */
     size_t n_leaving;
 };
@@ -72,6 +76,12 @@ size_t assignment_find_member(const struct assignment *, uint16_t member);
  * size.  The caller frees it. */
 uint16_t *assignment_owners(const struct pool *pool,
                             const struct assignment *old);
+/* The slots of 'tier', or NULL if it has none: it takes no connections, or has
+ * only one server and is not the first one. */
+const uint16_t *assignment_table(const struct assignment *, size_t tier);
+
+/* Frees 'a->spares'. */
+void assignment_free_spares(struct assignment *a);
 
 /* Number of slots that server 'index' owns, out of how many; if the pool goes
  * by turns, number of turns (lib/turns.h).  And the word for them. */

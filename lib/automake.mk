@@ -6,6 +6,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/actions.c \
 	lib/actions.h \
 	lib/address.c \
+	lib/alive.c \
+	lib/alive.h \
 	lib/answer-agent.c \
 	lib/answer-json.c \
 	lib/answer-prometheus.c \
@@ -33,6 +35,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-affinity.c \
 	lib/compile-arp.c \
 	lib/compile-direct.c \
+	lib/compile-chain.c \
 	lib/compile-emit.c \
 	lib/compile-fragment.c \
 	lib/compile-group.c \
@@ -92,6 +95,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/leaving.h \
 	lib/live.c \
 	lib/live.h \
+	lib/liveness.c \
+	lib/liveness.h \
 	lib/lock.c \
 	lib/lock.h \
 	lib/metrics-agent.c \
@@ -135,6 +140,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/port-set.h \
 	lib/ports.c \
 	lib/ports.h \
+	lib/reach.c \
+	lib/reach.h \
 	lib/record.c \
 	lib/record.h \
 	lib/refresh-internal.h \
@@ -161,6 +168,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/strmap.h \
 	lib/summary.c \
 	lib/summary.h \
+	lib/tiers.c \
+	lib/tiers.h \
 	lib/traffic.c \
 	lib/traffic.h \
 	lib/turns.c \

@@ -104,6 +104,9 @@ read_own_flow(struct reader *r, const struct ofputil_flow_stats *fs)
         return;
     } else if (cookie_is_learned(kind)) {
         r->bridge->n_learned++;
+        if (kind == COOKIE_PIN) {
+            add_installed(&r->bridge->pins, fs);
+        }
         return;
     } else if (kind == COOKIE_RESIDENT) {
         add_installed(&r->bridge->residents, fs);
@@ -171,8 +174,8 @@ read_flows(struct session *session, struct reader *r, uint8_t table,
 
 /* Whether the group is lbgen's but was saved and restored, as ovs-ctl does it,
  * in a version of OpenFlow that loses the mark.  It is if there is a record of
- * the pool, or a flow for the member, that its id says it is for.  Flows keep
- * their cookies, and are read before. */
+ * the pool, or a flow for the member, that its id says it is for, or any flow
+ * if it says neither.  Flows keep their cookies, and are read before. */
 static bool
 is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
 {
@@ -185,9 +188,9 @@ is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
         enum cookie_kind kind = cookie_kind(flow->cookie);
 
-        if (id == (kind == COOKIE_RECORD ? cookie_pool(flow->cookie)
-                   : kind == COOKIE_SERVER ? cookie_member(flow->cookie)
-                   : 0)) {
+        if (!id
+            || (kind == COOKIE_RECORD && cookie_pool(flow->cookie) == id)
+            || (kind == COOKIE_SERVER && cookie_member(flow->cookie) == id)) {
             return true;
         }
     }
@@ -235,7 +238,8 @@ read_ports_part(struct ofpbuf *part, void *bridge_)
 
     ofpraw_pull_assert(part);
     while (!(retval = ofputil_pull_phy_port(OFP15_VERSION, part, &pp))) {
-        ports_add(&bridge->ports, pp.name, (OVS_FORCE uint16_t) pp.port_no);
+        ports_add(&bridge->ports, pp.name, (OVS_FORCE uint16_t) pp.port_no,
+                  pp.state & OFPUTIL_PS_LIVE);
     }
     return retval == EOF;
 }
@@ -393,6 +397,7 @@ read_once(struct session *session, bool whole, struct generation *before,
     memset(before, 0, sizeof *before);
     ofstate_init(&bridge->installed);
     ofstate_init(&bridge->residents);
+    ofstate_init(&bridge->pins);
     ports_init(&bridge->ports);
     ok = (session_multipart(
               session, ofputil_encode_group_desc_request(OFP15_VERSION,
@@ -456,6 +461,7 @@ bridge_destroy(struct bridge *bridge)
     }
     ofstate_uninit(&bridge->installed);
     ofstate_uninit(&bridge->residents);
+    ofstate_uninit(&bridge->pins);
     ports_uninit(&bridge->ports);
     free(bridge->foreign_groups);
     for (size_t i = 0; i < bridge->n_records; i++) {

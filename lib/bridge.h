@@ -26,6 +26,7 @@
 struct bridge {
     struct ofstate installed;   /* Without those below. */
     struct ofstate residents;   /* Flows of lib/resident.h. */
+    struct ofstate pins;        /* Flows of the kind COOKIE_PIN. */
     struct generation generation;   /* Not in 'installed' either. */
     size_t n_learned;           /* Number of those. */
     struct ports ports;

@@ -9,8 +9,9 @@
 
 #include "lib/actions.h"
 #include "lib/slots.h"
+#include "lib/tiers.h"
 
-/* A pool's group: one bucket for each slot
+/* A tier's group: one bucket for each slot
  * ========================================
  *
  * With "dp_hash", OVS makes a table of hash values out of the buckets'
@@ -45,6 +46,22 @@ hash_source(enum family family, int prefix, struct field_array *fields)
     }
 }
 
+/* Adds as many of the lowest bits of the source address as number the slots.
+ * (Only where the chain spreads what the flows of dead slots give up.) */
+static void
+hash_low_bits(const struct pool *pool, struct field_array *fields)
+{
+    union mf_value mask;
+
+    memset(&mask, 0, sizeof mask);
+    mask.be32 = htonl(pool->n_slots - 1u);
+    field_array_set(MFF_IPV4_SRC, &mask, fields);
+    memset(&mask, 0, sizeof mask);
+    mask.ipv6.s6_addr[14] = (pool->n_slots - 1u) >> 8;
+    mask.ipv6.s6_addr[15] = pool->n_slots - 1u;
+    field_array_set(MFF_IPV6_SRC, &mask, fields);
+}
+
 /* By connection: "dp_hash" with algorithm 0, the 5-tuple.  (Without a
  * selection method OVS would leave out the ports of UDP.)  By client: "hash"
  * of the address; of the fields of both families, the switch leaves out those
@@ -76,51 +93,75 @@ compiler_set_selection(const struct pool *pool,
         break;
 
     case POLICY_BY_LOW_BITS:
+        strcpy(props->selection_method, "hash");
+        hash_low_bits(pool, &props->fields);
+        break;
+
     case POLICY_BY_TURN:
         break;                  /* Has no group. */
     }
     free(dist.shares);
 }
 
-/* A bucket that stands for 'member'. */
-static struct ofputil_bucket *
-make_bucket(const struct compiler *c, const struct assignment *a, size_t slot,
-            uint16_t member)
+/* The slots of 'tier' if that has a group of its own, or NULL. */
+static const uint16_t *
+tier_slots(const struct assignment *a, size_t tier)
 {
-    struct ofputil_bucket *bucket = lb_xcalloc(1, sizeof *bucket);
-    struct ofpbuf acts;
+    bool chooses = (tier_n_taking(a->pool, tier, NULL) > 1
+                    || (!tier && !a->pool->policy->in_order));
 
-    ofpbuf_init(&acts, 64);
-    act_set_u32(&acts, REG_MEMBER, member);
-    act_resubmit(&acts, compiler_picked_table(c, a));
+    return chooses ? assignment_table(a, tier) : NULL;
+}
 
-    bucket->weight = 1;
-    bucket->watch_port = OFPP_ANY;
-    bucket->watch_group = OFPG_ANY;
-    bucket->bucket_id = slot;
-    bucket->ofpacts_len = acts.size;
-    bucket->ofpacts = ofpbuf_steal_data(&acts);
-    return bucket;
+uint32_t
+tier_group_id(const struct assignment *a, size_t tier)
+{
+    return (!tier_slots(a, tier) ? OFPG_ANY
+            : tier || pool_has_slot_flows(a->pool)
+            ? group_make(GROUP_TIER, tier_member(a, tier))
+            : assignment_group_id(a));
+}
+
+/* A table that is larger than a group can be counts every n-th slot. */
+static void
+compile_table(struct compiler *c, const struct assignment *a, size_t tier)
+{
+    size_t step = (a->pool->n_slots <= SLOTS_DEFAULT ? 1
+                   : a->pool->n_slots / SLOTS_DEFAULT);
+    const uint16_t *slots = tier_slots(a, tier);
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_SELECT,
+        .group_id = tier_group_id(a, tier),
+    };
+
+    ovs_list_init(&gm.buckets);
+    compiler_set_selection(a->pool, &gm.props);
+    for (size_t i = 0; i < a->pool->n_slots; i += step) {
+        if (slots[i] != SLOT_NONE) {
+            struct ofputil_bucket *bucket = chain_add_server(c, a, slots[i],
+                                                             &gm);
+
+            bucket->weight = 1;
+            bucket->bucket_id = i / step;
+        }
+    }
+    compiler_emit_group(c, &gm, &a->pool->loc);
+    ofputil_uninit_group_mod(&gm);
 }
 
 void
 compile_group(struct compiler *c, const struct assignment *a)
 {
-    struct ofputil_group_mod gm = {
-        .type = OFPGT11_SELECT,
-        .group_id = assignment_group_id(a),
-    };
-
-    ovs_list_init(&gm.buckets);
-    compiler_set_selection(a->pool, &gm.props);
-    for (size_t i = 0; i < a->pool->n_slots; i++) {
-        if (a->slots[i] != SLOT_NONE) {
-            struct ofputil_bucket *bucket
-                = make_bucket(c, a, i, a->members[a->slots[i]]);
-
-            ovs_list_push_back(&gm.buckets, &bucket->list_node);
+    if (pool_has_slot_flows(a->pool)) {
+        compile_slots(c, a);
+        if (!compiler_has_chain(c, a)) {
+            return;
         }
     }
-    compiler_emit_group(c, &gm, &a->pool->loc);
-    ofputil_uninit_group_mod(&gm);
+    for (size_t tier = 0; tier < a->pool->n_tiers; tier++) {
+        if (tier_slots(a, tier)) {
+            compile_table(c, a, tier);
+        }
+    }
+    compile_chain(c, a);
 }

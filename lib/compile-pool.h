@@ -15,6 +15,7 @@
 
 #include "lib/compile.h"
 #include "lib/layout.h"
+#include "lib/liveness.h"
 
 /* Connection tracking state bits, as in ovs-fields(7), "ct_state". */
 enum ct_state {
@@ -37,6 +38,7 @@ struct compiler {
     const struct model *model;  /* NULL if only one pool matters. */
     const struct settings *settings;
     const struct ports *ports;
+    const struct watcher *watcher;
     const char *where;          /* The bridge, for messages; or NULL. */
     struct ofstate *desired;
     struct diags *diags;
@@ -148,6 +150,37 @@ void compiler_put_slot(struct compiler *, const struct assignment *);
 /* Makes a select group pick its buckets by what the pool's policy says. */
 void compiler_set_selection(const struct pool *pool,
                             struct ofputil_group_props *props);
+/* Appends to 'acts' what is done once server 'index' is chosen, in a flow or
+ * in a bucket. */
+void compiler_put_server(const struct compiler *, const struct assignment *,
+                         size_t index, struct ofpbuf *acts);
+
+/* For flows that choose a server themselves: adds a group that gives packets
+ * to server 'index' as long as it is alive and else goes through the pool's
+ * chain.  Returns its id, or OFPG_ANY if nobody watches the server: then it
+ * needs none. */
+uint32_t compiler_hold_server(struct compiler *, const struct assignment *,
+                              size_t index);
+
+/* Whether the pool has a chain: something may be dead, or comes in order. */
+bool compiler_has_chain(const struct compiler *, const struct assignment *);
+
+/* Whether the pool stays where it is when a better tier comes back. */
+bool compiler_has_pin(const struct assignment *);
+
+/* The member id that stands for 'tier': that of its first server. */
+uint16_t tier_member(const struct assignment *, size_t tier);
+
+/* The group that chooses among the servers of 'tier', or OFPG_ANY if it has
+ * none. */
+uint32_t tier_group_id(const struct assignment *, size_t tier);
+
+/* Adds to 'gm' a bucket for server 'index', which watches its port or
+ * nothing. */
+struct ofputil_bucket *chain_add_server(struct compiler *,
+                                        const struct assignment *,
+                                        size_t index,
+                                        struct ofputil_group_mod *gm);
 
 /* Emit the flows of one pool. */
 void compile_tracked(struct compiler *, const struct assignment *);
@@ -250,9 +283,11 @@ void compile_fragments_from(struct compiler *, const struct pool *,
 void compile_lost_fragments(struct compiler *, const struct pool *,
                             const struct ip *vip);
 
-/* Adds the pool's group, or its slots as flows and what leads there. */
+/* Adds the pool's groups, and the flows that they need. */
 void compile_group(struct compiler *, const struct assignment *);
 void compile_slots(struct compiler *, const struct assignment *);
+void compile_chain(struct compiler *, const struct assignment *);
+void compile_pin(struct compiler *, const struct assignment *);
 
 /* Emits the flows that keep records. */
 void compile_record(struct compiler *, const struct assignment *);

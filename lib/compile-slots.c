@@ -28,7 +28,11 @@
  *     the upper and the lower bits.  They differ in their parameter, so that
  *     one does not follow from the other.
  *
- *   - By the lowest bits of the client's address: they are the number. */
+ *   - By the lowest bits of the client's address: they are the number.
+ *
+ * A flow watches nothing.  Where the switch watches the port of a slot's
+ * server, the flow leads to a group that does, and that goes on to the pool's
+ * chain while the server is dead. */
 
 /* Bits of a slot's number that the second of two "hash" groups loads. */
 #define LOW_BITS 8
@@ -79,7 +83,7 @@ compile_datapath_hash(struct compiler *c, const struct assignment *a)
     struct ofputil_group_mod gm;
     struct ofpbuf acts;
 
-    init_group(&gm, GROUP_MAIN, a);
+    init_group(&gm, GROUP_SLOTS, a);
     ofpbuf_init(&acts, 64);
     act_move(&acts, MFF_DP_HASH, REG_SLOT, count_bits(a->pool->n_slots));
     act_resubmit(&acts, compiler_table(c, TABLE_SLOT));
@@ -94,7 +98,7 @@ compile_client_hash(struct compiler *c, const struct assignment *a)
     struct ofputil_group_mod gm;
     struct ofpbuf acts;
 
-    init_group(&gm, GROUP_MAIN, a);
+    init_group(&gm, GROUP_SLOTS_LOW, a);
     for (uint32_t i = 0; i < 1u << LOW_BITS; i++) {
         ofpbuf_init(&acts, 64);
         act_set_bits(&acts, REG_SLOT, i, (1u << LOW_BITS) - 1);
@@ -108,7 +112,7 @@ compile_client_hash(struct compiler *c, const struct assignment *a)
     for (uint32_t i = 0; i < n_high; i++) {
         ofpbuf_init(&acts, 64);
         act_set_u32(&acts, REG_SLOT, i << LOW_BITS);
-        act_group(&acts, group_make(GROUP_MAIN, a->id));
+        act_group(&acts, group_make(GROUP_SLOTS_LOW, a->id));
         add_bucket(&gm, i, &acts);
     }
     emit_group(c, &gm, a);
@@ -118,11 +122,15 @@ static void
 emit_slot(struct compiler *c, const struct assignment *a, size_t slot)
 {
     uint16_t server = a->slots[slot];
+    uint32_t hold = compiler_hold_server(c, a, server);
 
     match_set_reg(&c->match, REG_POOL - MFF_REG0, a->id);
     match_set_reg(&c->match, REG_SLOT - MFF_REG0, slot);
-    act_set_u32(&c->acts, REG_MEMBER, a->members[server]);
-    act_resubmit(&c->acts, compiler_picked_table(c, a));
+    if (hold == OFPG_ANY) {
+        compiler_put_server(c, a, server, &c->acts);
+    } else {
+        act_group(&c->acts, hold);
+    }
     compiler_emit(c, compiler_table(c, TABLE_SLOT), 10,
                   cookie_make(COOKIE_SLOT, a->id, a->members[server]),
                   &a->pool->servers[server].loc);
@@ -157,13 +165,12 @@ compiler_put_slot(struct compiler *c, const struct assignment *a)
     act_set_u32(&c->acts, REG_POOL, a->id);
     switch (pool_selection(a->pool)) {
     case POLICY_BY_CONNECTION:
-        act_group(&c->acts, group_make(GROUP_MAIN, a->id));
-        break;
     case POLICY_BY_CLIENT:
         act_group(&c->acts, group_make(GROUP_SLOTS, a->id));
         break;
     case POLICY_BY_LOW_BITS:
-        act_move(&c->acts, v4 ? MFF_IPV4_SRC : MFF_IPV6_SRC, REG_SLOT, count_bits(a->pool->n_slots));
+        act_move(&c->acts, v4 ? MFF_IPV4_SRC : MFF_IPV6_SRC, REG_SLOT,
+                 count_bits(a->pool->n_slots));
         act_resubmit(&c->acts, compiler_table(c, TABLE_SLOT));
         break;
     case POLICY_BY_TURN:

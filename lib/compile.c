@@ -82,8 +82,6 @@ compile_pool(struct compiler *c, const struct assignment *a)
     connections_compilers[a->pool->connections].pool(c, a);
     if (pool_selection(a->pool) == POLICY_BY_TURN) {
         compile_turns(c, a);
-    } else if (pool_has_slot_flows(a->pool)) {
-        compile_slots(c, a);
     } else {
         compile_group(c, a);
     }
@@ -100,15 +98,18 @@ compile(const struct model *model, const struct assignments *assignments,
 {
     bool common_done[LB_ARRAY_SIZE(connections_compilers)] = { false };
     size_t n_errors = diags_n_errors(diags);
+    struct watcher watcher;
     struct compiler c = {
         .model = model,
         .settings = &model->settings,
         .ports = ports,
+        .watcher = &watcher,
         .where = where,
         .desired = desired,
         .diags = diags,
     };
 
+    watcher_init(&watcher, model, ports);
     match_init_catchall(&c.match);
     ofpbuf_init(&c.acts, 256);
     for (size_t i = 0; i < assignments->n_pools; i++) {
@@ -130,5 +131,6 @@ compile(const struct model *model, const struct assignments *assignments,
         }
     }
     ofpbuf_uninit(&c.acts);
+    watcher_uninit(&watcher);
     return diags_n_errors(diags) == n_errors;
 }

@@ -4,24 +4,23 @@
 
 #include <stdlib.h>
 
-/* Whether the file lets the set, and those that it is in, have any slot. */
-static bool
-set_is_on(const struct pool *pool, size_t set)
-{
-    while (set && pool->sets[set - 1].weight) {
-        set = pool->sets[set - 1].parent;
-    }
-    return !set;
-}
+#include "lib/tiers.h"
 
 void
 pool_demand_init(const struct pool *pool, struct pool_demand *demand)
+{
+    pool_demand_init_tier(pool, tier_first(pool), demand);
+}
+
+void
+pool_demand_init_tier(const struct pool *pool, size_t tier,
+                      struct pool_demand *demand)
 {
     struct distribution dist = {
         .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
     };
 
-    demand->n_sharing = 0;
+    demand->n_sharing = tier_n_taking(pool, tier, NULL);
     demand->sets = lb_xcalloc(pool->n_sets, sizeof *demand->sets);
     for (size_t i = 0; i < pool->n_sets; i++) {
         demand->sets[i] = (struct slot_set) {
@@ -33,13 +32,13 @@ pool_demand_init(const struct pool *pool, struct pool_demand *demand)
     pool_distribute(pool, &dist);
     demand->servers = lb_xcalloc(pool->n_servers, sizeof *demand->servers);
     for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+
         demand->servers[i] = (struct slot_server) {
-            .name = pool->servers[i].name,
-            .share = dist.shares[i],
-            .set = pool->servers[i].set,
+            .name = server->name,
+            .share = server->tier == tier ? dist.shares[i] : 0,
+            .set = server->set,
         };
-        demand->n_sharing += (dist.shares[i] > 0
-                              && set_is_on(pool, pool->servers[i].set));
     }
     demand->slots = (struct slot_demand) {
         .servers = demand->servers,

@@ -20,7 +20,10 @@ struct pool_demand {
     size_t n_sharing;               /* Servers that ask for anything. */
 };
 
-/* Fills in '*demand', which borrows names from 'pool'. */
+/* Fills in '*demand', which borrows names from 'pool', with what the servers
+ * of 'tier', or of the first tier that takes connections, ask for. */
+void pool_demand_init_tier(const struct pool *pool, size_t tier,
+                           struct pool_demand *demand);
 void pool_demand_init(const struct pool *pool, struct pool_demand *demand);
 void pool_demand_uninit(struct pool_demand *);
 

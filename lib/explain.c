@@ -12,10 +12,13 @@
 #include <string.h>
 
 #include "lib/compile.h"
+#include "lib/found.h"
 #include "lib/layout.h"
 #include "lib/oftext.h"
+#include "lib/reach.h"
 #include "lib/slots.h"
 #include "lib/summary.h"
+#include "lib/tiers.h"
 
 static void add_note(struct explanation *, const char *format, ...)
     LB_PRINTF(2, 3);
@@ -104,6 +107,7 @@ set_answer(struct explanation *e)
 
     e->result = pick_compute(e->group, e->facts.build, &e->packet, &e->pick);
     e->has_pick = (e->result == PICK_FOUND
+                   && e->group->method != PICK_FIRST
                    && (e->facts.hash != EXPLAIN_HASH_FOREIGN
                        || e->group->method == PICK_BY_LOW_BITS)
                    && !(is_dp_hash && (e->facts.datapath
@@ -117,6 +121,10 @@ set_answer(struct explanation *e)
     } else if (e->result == PICK_NONE) {
         e->answer = EXPLAIN_NONE;
         add_note(e, "the group has no bucket that takes new connections");
+    } else if (e->group->method == PICK_FIRST) {
+        e->answer = EXPLAIN_NONE;
+        e->is_passed = e->assignment->pool->on_empty == ON_EMPTY_PASS;
+        add_note(e, "no server is left to take new connections");
     } else if (e->result == PICK_UNKNOWN) {
         e->answer = EXPLAIN_UNKNOWN;
         add_note(e, "the group picks a bucket by something that lbgen never "
@@ -141,6 +149,38 @@ ip_in_network(const struct ip *ip, const struct in6_addr *network,
         }
     }
     return true;
+}
+
+/* Where slots are flows, one whose server is dead leads to the chain, which
+ * then decides. */
+static void
+follow_dead_slot(struct explanation *e, const struct bridge *bridge)
+{
+    const struct alive alive = { &bridge->installed, &bridge->ports };
+    uint32_t hold;
+
+    if (!e->group->is_flows || !e->has_pick || e->answer != EXPLAIN_SERVER) {
+        return;
+    }
+    hold = group_make(GROUP_HOLD, e->assignment->members[e->server]);
+    if (ofstate_find_group(&bridge->installed, hold)) {
+        struct pick_group *group = pick_follow(&alive, &hold);
+
+        if (group && group_kind(hold) != GROUP_HOLD) {
+            add_note(e, "slot %zu belongs to server %s, and server %s is not "
+                     "alive", e->pick.slot, get_server(e, e->server)->name,
+                     get_server(e, e->server)->name);
+            pick_group_destroy(e->group);
+            e->group = group;
+            e->group_id = hold;
+            memset(e->n_slots, 0,
+                   e->assignment->pool->n_servers * sizeof *e->n_slots);
+            count_slots(e);
+            set_answer(e);
+        } else {
+            pick_group_destroy(group);
+        }
+    }
 }
 
 /* Whether the flow of a resident is for the packet in question. */
@@ -221,9 +261,13 @@ on_path(const struct explanation *e, const struct of_flow *flow)
     case COOKIE_ENTRY:
         return true;
     case COOKIE_NEW:
+    case COOKIE_PINNED:
         return !e->is_resident;
     case COOKIE_SLOT:
         return e->has_pick && flow_slot(flow) == e->pick.slot;
+    case COOKIE_EMPTY:
+        return e->answer == EXPLAIN_NONE;
+    case COOKIE_SETTLE:
     case COOKIE_SERVER:
         server = explain_find_member(e->assignment, cookie_member(cookie));
         return (server != SIZE_MAX
@@ -253,7 +297,22 @@ note_flow(struct explanation *e, const struct bridge *bridge,
     e->answer = installed ? EXPLAIN_UNKNOWN : EXPLAIN_NONE;
 }
 
-/* Notes if the group is another one than the record asks for. */
+/* Whether a group is the pool's. */
+static bool
+is_own_group(const struct explanation *e, uint32_t group_id)
+{
+    uint16_t id = group_id;
+
+    switch (group_kind(group_id)) {
+    case GROUP_TIER:
+    case GROUP_HOLD:
+        return explain_find_member(e->assignment, id) != SIZE_MAX;
+    default:
+        return id == e->assignment->id;
+    }
+}
+
+/* Notes if a group is gone, or another one than the record asks for. */
 static void
 note_group(struct explanation *e, const struct bridge *bridge,
            const struct of_group *desired)
@@ -262,12 +321,16 @@ note_group(struct explanation *e, const struct bridge *bridge,
     const struct of_group *installed = ofstate_find_group(&bridge->installed,
                                                           desired->id);
 
-    if (!installed || e->is_resident || of_group_equal(desired, installed)) {
+    if (!installed) {
+        add_note(e, "the pool's group %"PRIu32" is gone from the bridge, or "
+                 "is not lbgen's any more", desired->id);
+        return;
+    } else if (of_group_equal(desired, installed)) {
         return;
     }
     add_note(e, "the group is not as lbgen left it; this is about the one "
              "that is there");
-    if (e->has_pick && e->group->n_slots == a->pool->n_slots
+    if (desired->id == e->group_id && e->has_pick && e->group->n_slots == a->pool->n_slots
         && a->slots[e->pick.slot] != SLOT_NONE) {
         add_note(e, "as lbgen left it, slot %zu was of server %s",
                  e->pick.slot,
@@ -275,12 +338,25 @@ note_group(struct explanation *e, const struct bridge *bridge,
     }
 }
 
+static void
+note_groups(struct explanation *e, const struct bridge *bridge,
+            const struct ofstate *desired)
+{
+    struct of_group **groups = ofstate_sorted_groups(desired);
+
+    for (size_t i = 0; groups[i] && !e->is_resident; i++) {
+        if (is_own_group(e, groups[i]->id)) {
+            note_group(e, bridge, groups[i]);
+        }
+    }
+    free(groups);
+}
+
 /* Compares what packets meet with what the records ask for. */
 static void
 check_path(struct explanation *e, const struct bridge *bridge,
            const char *name)
 {
-    static const enum group_kind kinds[] = { GROUP_MAIN, GROUP_SLOTS };
     struct diags *diags = diags_create();
     struct ofstate desired;
     struct model model;
@@ -292,14 +368,7 @@ check_path(struct explanation *e, const struct bridge *bridge,
                    &desired, diags)) {
         struct of_flow **flows = ofstate_sorted_flows(&desired);
 
-        for (size_t i = 0; i < LB_ARRAY_SIZE(kinds); i++) {
-            const struct of_group *group = ofstate_find_group(
-                &desired, group_make(kinds[i], e->assignment->id));
-
-            if (group) {
-                note_group(e, bridge, group);
-            }
-        }
+        note_groups(e, bridge, &desired);
         for (size_t i = 0; flows[i]; i++) {
             if (on_path(e, flows[i])) {
                 note_flow(e, bridge, flows[i]);
@@ -352,6 +421,9 @@ note_dp_hash(struct explanation *e)
 static void
 note_method(struct explanation *e)
 {
+    if (e->group->method == PICK_FIRST) {
+        return;
+    }
     if (e->group->method == PICK_BY_DP_HASH && !e->facts.nic_port
         && e->answer == EXPLAIN_SERVER && !e->has_pick) {
         return;
@@ -379,20 +451,62 @@ note_method(struct explanation *e)
 static void
 note_buckets(struct explanation *e)
 {
-    bool watched = false;
     bool uneven = false;
 
     for (size_t i = 0; i < e->group->n_buckets; i++) {
-        watched |= e->group->buckets[i].is_watched;
         uneven |= e->group->buckets[i].weight != e->group->buckets[0].weight;
-    }
-    if (watched) {
-        add_note(e, "buckets watch ports or groups: if those of this bucket "
-                 "are dead, another one is taken");
     }
     if (uneven && e->group->method == PICK_BY_FIELDS) {
         add_note(e, "buckets differ in weight, so that shares are not those "
                  "of the slots");
+    }
+}
+
+/* Notes which servers new connections pass over, and what that does to the
+ * slot in question. */
+static void
+note_dead(struct explanation *e, const struct bridge *bridge)
+{
+    const struct assignment *a = e->assignment;
+    struct reach reach;
+
+    reach_compute(bridge, a, &reach);
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (reach_is_down(&reach, a, i)) {
+            add_note(e, "server %s is passed over, its port %s is down",
+                     get_server(e, i)->name,
+                     server_interface(get_server(e, i)));
+        }
+    }
+    reach_uninit(&reach);
+    if (e->has_pick && e->group->table
+        && e->group->table[e->pick.slot] != e->pick.bucket) {
+        size_t owner = explain_find_member(
+            a, e->group->buckets[e->group->table[e->pick.slot]].member);
+
+        add_note(e, "the next slot that is alive stands in for slot %zu%s%s",
+                 e->pick.slot, owner == SIZE_MAX ? "" : ", which belongs to ",
+                 owner == SIZE_MAX ? "" : get_server(e, owner)->name);
+    }
+}
+
+/* Notes where in the order of tiers the answer is. */
+static void
+note_tier(struct explanation *e, const struct bridge *bridge)
+{
+    const struct pool *pool = e->assignment->pool;
+    size_t pinned = reach_pinned_tier(bridge, e->assignment);
+    size_t tier = SIZE_MAX;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (e->n_slots[i]) {
+            tier = pool->servers[i].tier;
+        }
+    }
+    if (tier != SIZE_MAX && tier == pinned && tier > tier_first(pool)) {
+        add_note(e, "the pool stays where it is, with \"preempt\" false");
+    } else if (tier != SIZE_MAX && tier > tier_first(pool)) {
+        add_note(e, "nothing that comes before it in the pool is alive");
     }
 }
 
@@ -468,9 +582,7 @@ explain_create(const struct bridge *bridge, const char *name,
                uint16_t port, const struct explain_facts *facts)
 {
     struct explanation *e = lb_xcalloc(1, sizeof *e);
-    uint32_t group_id = group_make(GROUP_MAIN, a->id);
-    const struct of_group *group = ofstate_find_group(&bridge->installed,
-                                                      group_id);
+    const struct alive alive = { &bridge->installed, &bridge->ports };
 
     e->assignment = a;
     e->facts = *facts;
@@ -481,9 +593,10 @@ explain_create(const struct bridge *bridge, const char *name,
     pool_asked_shares(a->pool, e->asked);
     init_packet(e, client, port);
 
+    e->group_id = reach_first_group(bridge, a);
     e->group = (pool_has_slot_flows(a->pool)
-                ? pick_slots_create(&bridge->installed, a)
-                : group ? pick_group_create(group) : NULL);
+                ? pick_slots_create(&alive, a)
+                : pick_follow(&alive, &e->group_id));
     if (e->group) {
         count_slots(e);
     }
@@ -494,13 +607,14 @@ explain_create(const struct bridge *bridge, const char *name,
         answer_by_turn(e);
     } else if (e->group) {
         set_answer(e);
+        follow_dead_slot(e, bridge);
         note_method(e);
         note_buckets(e);
         note_affinity(e);
+        note_tier(e, bridge);
+        note_dead(e, bridge);
     } else {
         e->answer = EXPLAIN_NONE;
-        add_note(e, "the pool's group %"PRIu32" is gone from the bridge, or "
-                 "is not lbgen's any more", group_id);
     }
     check_path(e, bridge, name);
     note_client(e);

@@ -54,8 +54,12 @@ struct explanation {
     struct pick_packet packet;
     struct explain_facts facts; /* 'nic_port' borrowed. */
     enum explain_answer answer;
+    bool is_passed;             /* EXPLAIN_NONE: left to others' flows. */
 
-    struct pick_group *group;   /* NULL if it is not on the bridge. */
+    /* The group that decides, behind those that only lead to it; 'group' is
+     * NULL if it is not on the bridge. */
+    uint32_t group_id;
+    struct pick_group *group;
     enum pick_result result;
 
     bool is_resident;           /* The server drains, and this client stays

@@ -50,6 +50,7 @@ enum layout_table {
     TABLE_DISPATCH,             /* From whose turn it is to the server. */
     TABLE_AFFINITY,             /* Learned: client to server. */
     TABLE_SLOT = 10,            /* The number of the slot is in a register. */
+    TABLE_PIN = 11,             /* The tier that a pool stays at. */
     TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
@@ -107,6 +108,10 @@ enum cookie_kind {
     COOKIE_TURN = 28,           /* Learned, in the turn table. */
     COOKIE_AFFINITY = 29,       /* Learned, in the affinity table. */
     COOKIE_DISPATCH = 30,       /* Dispatch table. */
+    COOKIE_EMPTY = 33,          /* Server table, no server. */
+    COOKIE_PIN = 34,            /* Learned: the tier that a pool stays at. */
+    COOKIE_PINNED = 35,         /* Pin table, to that tier, or to any. */
+    COOKIE_SETTLE = 36,         /* Pin table, a server is chosen. */
     COOKIE_SLOT = 38,           /* Slot table. */
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
@@ -134,7 +139,8 @@ static inline bool
 cookie_is_learned(enum cookie_kind kind)
 {
     return (kind == COOKIE_CLIENT || kind == COOKIE_USER
-            || kind == COOKIE_TURN || kind == COOKIE_AFFINITY);
+            || kind == COOKIE_TURN || kind == COOKIE_AFFINITY
+            || kind == COOKIE_PIN);
 }
 
 static inline enum cookie_kind
@@ -163,16 +169,25 @@ cookie_member(uint64_t cookie)
 #define GROUP_BUCKET_MAGIC UINT32_C(0x6c626700)
 
 /* What a group is for: the upper half of its id.  The lower half is a pool's
- * id or a member's, 1 to 65535.  The group of kind GROUP_MAIN and pool 0, a
- * pool that cannot be, is for lib/generation.h.
+ * id or a member's, 1 to 65535.  With 0, a pool or member that cannot be, one
+ * is for lib/generation.h and one is there to be watched: it is always
+ * alive.
  *
  * Buckets refer to groups with lower ids only, so that groups added in the
  * order of their ids, and deleted in the reverse order, are always whole. */
 enum group_kind {
-    GROUP_MAIN = 0x6c62,        /* A pool's servers. */
+    GROUP_MAIN = 0x6c62,        /* A pool's servers: its first tier. */
+    GROUP_TIER = 0x6c63,        /* Another tier, by its first member. */
+    GROUP_CHAIN = 0x6c64,       /* A pool's tiers, by what is alive. */
+    GROUP_HOLD = 0x6c65,        /* A tier or server, by its first member, as
+                                 * long as it is alive; else the chain. */
+    GROUP_SLOTS_LOW = 0x6c66,   /* Second step, by client. */
     GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
     GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */
 };
+
+#define GROUP_GENERATION ((uint32_t) GROUP_MAIN << 16)
+#define GROUP_ALWAYS ((uint32_t) GROUP_TIER << 16)
 
 static inline uint32_t
 group_make(enum group_kind kind, uint16_t id)
@@ -192,13 +207,11 @@ group_id_is_ours(uint32_t group_id)
 {
     return (group_kind(group_id) >= GROUP_MAIN
             && group_kind(group_id) <= GROUP_KIND_LAST
-            && group_id & UINT16_MAX);
+            && (group_id & UINT16_MAX || group_id == GROUP_ALWAYS));
 }
 
 /* Added to the parameter of a GROUP_SLOTS. */
 #define GROUP_SLOTS_PARAM (UINT64_C(1) << 32)
-
-#define GROUP_GENERATION ((uint32_t) GROUP_MAIN << 16)
 
 /* Registers.  MEMBER is only used within lbgen's own tables.  One bit of SEEN
  * tells the entry table that lbgen has already had this packet. */
@@ -208,10 +221,18 @@ group_id_is_ours(uint32_t group_id)
 #define REG_TURN MFF_REG3       /* Id of a turn, as in lib/turns.h. */
 #define REG_AFFINITY MFF_REG4   /* Member that a client stays with. */
 #define REG_SLOT MFF_REG5
+#define REG_PIN MFF_REG6
 #define REG_RESTORED MFF_REG7   /* 1 if the label has been looked at. */
 #define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
+
+/* The pin register: what the pin table is asked for, and in the lower half the
+ * tier that the pool stays at, by its first member, or 0. */
+#define PIN_STAGE_MASK UINT32_C(0xc0000000)
+#define PIN_LOOK UINT32_C(0x80000000)   /* The lower half. */
+#define PIN_GO UINT32_C(0x40000000)     /* A server. */
+#define PIN_SETTLE UINT32_C(0xc0000000) /* To remember which tier it was. */
 
 /* Records: which one is in one register, which chunk of its text in another.
  * A chunk and its flow stay well below the 64 KiB that OpenFlow allows. */

@@ -179,7 +179,7 @@ parse_trace(const char *text, const struct explanation *e,
     bool in_group = false;
 
     snprintf(group, sizeof group, "group:%"PRIu32"\n",
-             group_make(GROUP_MAIN, e->assignment->id));
+             e->group_id);
     while (*text) {
         const char *begin = text;
         size_t indent, length;

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "lib/arena.h"
 #include "lib/path.h"
@@ -125,6 +126,42 @@ check_set_names(const struct pool *pool, struct strmap *names,
     }
 }
 
+static void
+check_backups(const struct pool *pool, struct diags *diags)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (!pool->servers[i].backup) {
+            return;
+        }
+    }
+    if (pool->n_servers) {
+        char owner[OWNER_SIZE];
+
+        diag_error(diags, node_locate(pool->servers[0].node, "backup"),
+                   "%s: every server is a backup, and there is none that "
+                   "they stand in for",
+                   owner_format("pool", pool->name, owner));
+    }
+}
+
+/* Open vSwitch refuses buckets that watch the bridge's own port. */
+static void
+check_watch(const struct pool *pool, const struct server *server,
+            struct diags *diags)
+{
+    enum link_watch watch = server->watch ? server->watch : pool->watch;
+
+    if (watch == WATCH_LINK && server->interface
+        && !strcasecmp(server->interface, "LOCAL")) {
+        char owner[OWNER_SIZE];
+
+        diag_error(diags, node_locate(server->node, "interface"),
+                   "%s: a switch cannot watch its LOCAL port; give the server "
+                   "\"watch: none\"",
+                   owner_format("server", server->name, owner));
+    }
+}
+
 void
 pool_check(const struct pool *pool, struct diags *diags)
 {
@@ -137,12 +174,14 @@ pool_check(const struct pool *pool, struct diags *diags)
         struct place place = { pool, server, server->node };
 
         check_server_names(&place, &names, &arena, diags);
+        check_watch(pool, server, diags);
         for (size_t j = 0; j < place.server->ips.n; j++) {
             check_server_endpoint(&place, &place.server->ips.ip[j], &endpoints,
                                   &arena, diags);
         }
     }
     check_set_names(pool, &names, &arena, diags);
+    check_backups(pool, diags);
     strmap_uninit(&names);
     strmap_uninit(&endpoints);
     arena_uninit(&arena);

@@ -14,6 +14,9 @@ extern const struct word connections_words[];
 extern const struct word server_state_words[];
 extern const struct word fallback_words[];
 extern const struct word on_removal_words[];
+extern const struct word on_empty_words[];
+extern const struct word watch_words[];
+extern const struct word *const server_watch_words;
 extern const struct word guard_words[];
 extern const struct word flag_words[];
 extern const struct word on_down_words[];
@@ -35,6 +38,7 @@ bool value_ip(const struct reader *, const struct node *, struct ip *);
 /* One address, or a list of one of each family. */
 bool value_ips(const struct reader *, const struct node *, struct ips *);
 bool value_mac(const struct reader *, const struct node *, struct mac *);
+bool value_flag(const struct reader *, const struct node *, bool *value);
 
 /* "90", "90s", "5m" or "2h", at least one second. */
 bool value_duration(const struct reader *, const struct node *, long max,

@@ -8,6 +8,7 @@
 
 #include "lib/check.h"
 #include "lib/slots.h"
+#include "lib/tiers.h"
 
 static bool
 read_pool_name(const struct reader *r, const struct node *node, void *pool_)
@@ -50,7 +51,6 @@ read_pool_protocol(const struct reader *r, const struct node *node,
 static bool
 read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
 {
-    static const char *const planned[] = { "failover" };
     struct pool *pool = pool_;
     const char *names[MAX_KEYS] = { NULL };
     const struct policy *policy;
@@ -63,13 +63,6 @@ read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
     if (policy) {
         pool->policy = policy;
         return true;
-    }
-    for (size_t i = 0; i < LB_ARRAY_SIZE(planned); i++) {
-        if (!strcmp(text, planned[i])) {
-            reader_error(r, &node->loc, "policy \"%s\" is not supported yet",
-                         text);
-            return false;
-        }
     }
     for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
         names[i] = policies[i]->name;
@@ -116,6 +109,46 @@ read_pool_on_removal(const struct reader *r, const struct node *node,
         return false;
     }
     pool->on_removal = value;
+    return true;
+}
+
+/* Words that say what cannot be, or is said elsewhere, and why. */
+static bool
+read_pool_on_empty(const struct reader *r, const struct node *node,
+                   void *pool_)
+{
+    struct pool *pool = pool_;
+    const char *text = node->type == NODE_SCALAR ? node->scalar : "";
+    int value;
+
+    if (!strcmp(text, "reject")) {
+        reader_error(r, &node->loc, "on_empty cannot be \"reject\": without a "
+                     "controller a switch makes neither a TCP reset nor an "
+                     "ICMP message; a server with \"backup: true\" on whose "
+                     "port nobody listens has its host send them");
+        return false;
+    } else if (!strcmp(text, "backup")) {
+        reader_error(r, &node->loc, "on_empty cannot be \"backup\": servers "
+                     "with \"backup: true\" stand in for all others, and "
+                     "on_empty says what happens without them");
+        return false;
+    } else if (!value_word(r, node, on_empty_words, &value)) {
+        return false;
+    }
+    pool->on_empty = value;
+    return true;
+}
+
+static bool
+read_pool_watch(const struct reader *r, const struct node *node, void *pool_)
+{
+    struct pool *pool = pool_;
+    int value;
+
+    if (!value_word(r, node, watch_words, &value)) {
+        return false;
+    }
+    pool->watch = value;
     return true;
 }
 
@@ -223,6 +256,8 @@ static const struct field pool_fields[] = {
     { "check", read_pool_check, NULL },
     { "panic", read_pool_panic, NULL },
     { "on_down", read_pool_on_down, NULL },
+    { "on_empty", read_pool_on_empty, NULL },
+    { "watch", read_pool_watch, NULL },
     { "slots", read_pool_slots, NULL },
     { "weights", read_pool_weights, NULL },
     { "servers", read_pool_servers, "servers is missing" },
@@ -233,11 +268,11 @@ static void
 read_param(const struct reader *r, const struct node *node,
            const struct policy_param *param, long *number)
 {
-    int flag;
+    bool flag;
 
     if (!param->is_flag) {
         value_number(r, node, param->min, param->max, number);
-    } else if (value_word(r, node, flag_words, &flag)) {
+    } else if (value_flag(r, node, &flag)) {
         *number = flag;
     }
 }
@@ -395,6 +430,7 @@ fill_in(struct pool *pool)
             pool->servers[i].port = port;
         }
     }
+    tiers_compute(pool);
 }
 
 static void

@@ -146,6 +146,29 @@ read_server_capacity(const struct reader *r, const struct node *node,
     return weight_param_read(r, node, &capacity, &server->capacity);
 }
 
+static bool
+read_server_watch(const struct reader *r, const struct node *node,
+                  void *server_)
+{
+    struct server *server = server_;
+    int value;
+
+    if (!value_word(r, node, server_watch_words, &value)) {
+        return false;
+    }
+    server->watch = value;
+    return true;
+}
+
+static bool
+read_server_backup(const struct reader *r, const struct node *node,
+                   void *server_)
+{
+    struct server *server = server_;
+
+    return value_flag(r, node, &server->backup);
+}
+
 static const struct field server_fields[] = {
     { "name", read_server_name, "name is missing" },
     { "ip", read_server_ip, "ip is missing" },
@@ -158,6 +181,8 @@ static const struct field server_fields[] = {
     { "state", read_server_state, NULL },
     { "check", read_server_check, NULL },
     { "capacity", read_server_capacity, NULL },
+    { "watch", read_server_watch, NULL },
+    { "backup", read_server_backup, NULL },
     { NULL, NULL, NULL }
 };
 

@@ -8,6 +8,7 @@
 struct list_reader {
     struct pool *pool;
     size_t set;                 /* Number of the set whose list it is. */
+    bool backup;                /* That set, or one around it, is a backup. */
     int level;                  /* Sets around it. */
 };
 
@@ -62,6 +63,14 @@ read_set_weight(const struct reader *r, const struct node *node, void *reader_)
 }
 
 static bool
+read_set_backup(const struct reader *r, const struct node *node, void *reader_)
+{
+    struct set_reader *reader = reader_;
+
+    return value_flag(r, node, &reader->list.backup);
+}
+
+static bool
 read_set_servers(const struct reader *r, const struct node *node,
                  void *reader_)
 {
@@ -80,6 +89,7 @@ read_set_servers(const struct reader *r, const struct node *node,
 static const struct field set_fields[] = {
     { "set", read_set_name, NULL },
     { "weight", read_set_weight, NULL },
+    { "backup", read_set_backup, NULL },
     { "servers", read_set_servers, "servers is missing" },
     { NULL, NULL, NULL }
 };
@@ -106,6 +116,7 @@ read_set(const struct reader *parent, const struct node *node,
     };
     reader.list = (struct list_reader) {
         .pool = pool, .set = pool->n_sets, .level = around->level + 1,
+        .backup = around->backup,
     };
     r.owner = owner_format("set", name->type == NODE_SCALAR ? name->scalar
                                                             : NULL, owner);
@@ -130,6 +141,7 @@ read_list(const struct reader *r, const struct node *list,
 
             server_read(r, node, server);
             server->set = reader->set;
+            server->backup |= reader->backup;
         }
     }
 }

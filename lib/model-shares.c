@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "lib/demand.h"
+#include "lib/tiers.h"
 
 /* How far a server's share may be from what its weight asks for, relative to
  * that. */
@@ -19,24 +20,26 @@
 /* How one pool divides its slots. */
 struct division {
     const struct pool *pool;
-    struct pool_demand demand;
+    size_t tier;
+    struct pool_demand demand;  /* Of servers of 'tier'. */
     double *asked;              /* One for each server, from 0 to 1. */
     uint16_t *quotas;           /* Likewise, in slots. */
     uint64_t *totals;           /* Of the shares in each set. */
 };
 
 static void
-division_init(struct division *d, const struct pool *pool)
+division_init(struct division *d, const struct pool *pool, size_t tier)
 {
     size_t n = pool->n_servers;
 
     *d = (struct division) {
         .pool = pool,
+        .tier = tier,
         .asked = lb_xcalloc(n, sizeof *d->asked),
         .quotas = lb_xcalloc(n, sizeof *d->quotas),
         .totals = lb_xcalloc(pool->n_sets + 1, sizeof *d->totals),
     };
-    pool_demand_init(pool, &d->demand);
+    pool_demand_init_tier(pool, tier, &d->demand);
     for (size_t i = 0; i < n; i++) {
         const struct slot_server *server = &d->demand.servers[i];
 
@@ -141,6 +144,34 @@ check_ignored_weights(const struct pool *pool, struct diags *diags)
     }
 }
 
+/* Likewise, where elements of the list of servers take each other's place. */
+static void
+check_ignored_order(const struct pool *pool, struct diags *diags)
+{
+    uint32_t first = 0;
+    bool differ = false;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+        uint32_t weight = (server->set ? 0 : server_effective_weight(server));
+
+        differ |= first && weight && weight != first;
+        first = first ? first : weight;
+    }
+    for (size_t i = 0; i < pool->n_sets; i++) {
+        const struct server_set *set = &pool->sets[i];
+        uint32_t weight = set->parent ? 0 : set->weight;
+
+        differ |= first && weight && weight != first;
+        first = first ? first : weight;
+    }
+    if (differ) {
+        diag_warning(diags, &pool->loc, "pool \"%s\": policy \"%s\" goes by "
+                     "the order of the file and ignores weights, except for 0 "
+                     "and within a set", pool->name, pool->policy->name);
+    }
+}
+
 /* Warns of what nobody expects who talks to servers directly. */
 static void
 check_taken_ports(const struct pool *pool, struct diags *diags)
@@ -155,23 +186,36 @@ check_taken_ports(const struct pool *pool, struct diags *diags)
     }
 }
 
-void
-pool_check_shares(const struct pool *pool, struct diags *diags)
+static void
+check_tier(const struct pool *pool, size_t tier, struct diags *diags)
 {
     struct division d;
 
-    division_init(&d, pool);
-    if (!d.demand.n_sharing) {
-        diag_warning(diags, &pool->loc, "pool \"%s\" takes no connections: "
-                     "no server is ready and has a weight", pool->name);
-    } else if (d.demand.n_sharing > pool->n_slots) {
+    division_init(&d, pool, tier);
+    if (d.demand.n_sharing > pool->n_slots) {
         warn_too_many(&d, diags);
     } else {
         check_rounding(&d, diags);
     }
+    division_uninit(&d);
+}
+
+void
+pool_check_shares(const struct pool *pool, struct diags *diags)
+{
+    if (!tier_n_taking(pool, tier_first(pool), NULL)) {
+        diag_warning(diags, &pool->loc, "pool \"%s\" takes no connections: "
+                     "no server is ready and has a weight", pool->name);
+    }
+    for (size_t tier = 0; tier < pool->n_tiers; tier++) {
+        if (tier_n_taking(pool, tier, NULL) > 1) {
+            check_tier(pool, tier, diags);
+        }
+    }
     if (pool->policy->ignores_weights) {
         check_ignored_weights(pool, diags);
+    } else if (pool->policy->in_order) {
+        check_ignored_order(pool, diags);
     }
     check_taken_ports(pool, diags);
-    division_uninit(&d);
 }

@@ -23,6 +23,18 @@ value_u16(const struct reader *r, const struct node *node, long min, long max,
 }
 
 bool
+value_flag(const struct reader *r, const struct node *node, bool *value)
+{
+    int flag;
+
+    if (!value_word(r, node, flag_words, &flag)) {
+        return false;
+    }
+    *value = flag;
+    return true;
+}
+
+bool
 value_duration(const struct reader *r, const struct node *node, long max,
                long *seconds)
 {

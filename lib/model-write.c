@@ -120,6 +120,12 @@ server_write(const struct server *server, FILE *stream)
     if (server->capacity > 0) {
         fprintf(stream, ",\"capacity\":%.10g", server->capacity);
     }
+    if (server->watch != WATCH_AUTO) {
+        model_write_text(",", "watch", watch_name(server->watch), stream);
+    }
+    if (server->backup) {
+        fputs(",\"backup\":true", stream);
+    }
     putc('}', stream);
 }
 
@@ -237,6 +243,8 @@ pool_write(const struct pool *pool, FILE *stream)
         fputs(",\"weights\":", stream);
         weights_write(&pool->weights, stream);
     }
+    model_write_text(",", "on_empty", on_empty_name(pool->on_empty), stream);
+    model_write_text(",", "watch", watch_name(pool->watch), stream);
     fprintf(stream, ",\"slots\":%"PRIu16",\"servers\":[", pool->n_slots);
     write_servers(pool, stream);
     fputs("]}", stream);

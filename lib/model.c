@@ -61,6 +61,22 @@ const struct word on_down_words[] = {
     { NULL, 0 }
 };
 
+const struct word on_empty_words[] = {
+    { "drop", ON_EMPTY_DROP },
+    { "pass", ON_EMPTY_PASS },
+    { NULL, 0 }
+};
+
+const struct word watch_words[] = {
+    { "auto", WATCH_AUTO },
+    { "none", WATCH_NONE },
+    { "link", WATCH_LINK },
+    { NULL, 0 }
+};
+
+/* A server that says nothing goes by its pool. */
+const struct word *const server_watch_words = &watch_words[1];
+
 const char *
 word_name(const struct word *words, int value)
 {
@@ -104,6 +120,18 @@ const char *
 on_down_name(enum on_down on_down)
 {
     return word_name(on_down_words, on_down);
+}
+
+const char *
+on_empty_name(enum on_empty on_empty)
+{
+    return word_name(on_empty_words, on_empty);
+}
+
+const char *
+watch_name(enum link_watch watch)
+{
+    return word_name(watch_words, watch);
 }
 
 const char *
@@ -315,9 +343,10 @@ pool_has_slot_flows(const struct pool *pool)
 {
     enum policy_selection selection = pool_selection(pool);
 
-    return (selection == POLICY_BY_LOW_BITS
-            || (selection != POLICY_BY_TURN
-                && pool->n_slots > SLOTS_DEFAULT));
+    return (!pool->policy->in_order
+            && (selection == POLICY_BY_LOW_BITS
+                || (selection != POLICY_BY_TURN
+                    && pool->n_slots > SLOTS_DEFAULT)));
 }
 
 int

@@ -82,6 +82,20 @@ struct affinity {
 #define AFFINITY_TIMEOUT 600
 #define AFFINITY_LIMIT 10000
 
+/* Whether new connections go elsewhere at once, all by the switch, when the
+ * port of a server goes down. */
+enum link_watch {
+    WATCH_AUTO,                 /* If no other server is behind the port. */
+    WATCH_NONE,
+    WATCH_LINK
+};
+
+/* What becomes of new connections that no server is there for. */
+enum on_empty {
+    ON_EMPTY_DROP,
+    ON_EMPTY_PASS               /* Left to the bridge's own flows. */
+};
+
 enum server_state {
     SERVER_READY,
     SERVER_DRAIN,               /* No new connections. */
@@ -220,6 +234,9 @@ struct server {
                                  * client asked for. */
     uint16_t weight;
     enum server_state state;
+    enum link_watch watch;           /* WATCH_AUTO: as the pool's. */
+    bool backup;                /* Only where no other server is left. */
+    size_t tier;                /* See lib/tiers.h. */
     struct override override;
     struct check *check;        /* Its own, NULL for that of the pool. */
     struct health health;
@@ -247,6 +264,8 @@ struct pool {
                                  * for never. */
     enum on_down on_down;
     struct affinity affinity;
+    enum on_empty on_empty;
+    enum link_watch watch;           /* Of servers that say nothing else. */
     uint16_t drain_timeout;     /* Seconds, 0 for none: see lib/resident.h. */
     uint16_t n_slots;           /* Power of two, SLOTS_MIN to SLOTS_MAX. */
     struct weights weights;     /* Where weights come from at run time. */
@@ -256,6 +275,7 @@ struct pool {
     size_t n_servers;
     struct server_set *sets;    /* Likewise; number i + 1 is sets[i]. */
     size_t n_sets;
+    size_t n_tiers;             /* At least 1: see lib/tiers.h. */
 };
 
 /* What goes for the bridge as a whole. */
@@ -373,6 +393,8 @@ const char *server_state_name(enum server_state);
 const char *fallback_name(enum fallback);
 const char *on_removal_name(enum on_removal);
 const char *on_down_name(enum on_down);
+const char *on_empty_name(enum on_empty);
+const char *watch_name(enum link_watch);
 
 /* Text forms.  Buffers of these sizes always suffice. */
 #define IP_STRLEN INET6_ADDRSTRLEN

@@ -144,18 +144,26 @@ actions_texts_uninit(struct actions_texts *texts)
 }
 
 static char *
-format_bucket(const struct ofputil_bucket *bucket, const char *actions)
+format_bucket(const struct ofputil_bucket *bucket, bool has_weight,
+              const char *actions, const struct ports *ports)
 {
-    char head[128];
+    char head[192];
     size_t n_head, n_actions;
     char *text;
 
-    n_head = snprintf(head, sizeof head, "bucket=bucket_id:%"PRIu32
-                      ",weight:%"PRIu16, bucket->bucket_id, bucket->weight);
-    if (bucket->watch_port != OFPP_ANY) {
+    n_head = snprintf(head, sizeof head, "bucket=bucket_id:%"PRIu32,
+                      bucket->bucket_id);
+    if (has_weight) {
         n_head += snprintf(&head[n_head], sizeof head - n_head,
-                           ",watch_port:%"PRIu16,
-                           (OVS_FORCE uint16_t) bucket->watch_port);
+                           ",weight:%"PRIu16, bucket->weight);
+    }
+    if (bucket->watch_port != OFPP_ANY) {
+        struct ds port = DS_EMPTY_INITIALIZER;
+
+        ofputil_format_port(bucket->watch_port, &ports->map, &port);
+        n_head += snprintf(&head[n_head], sizeof head - n_head,
+                           ",watch_port:%s", ds_cstr(&port));
+        ds_destroy(&port);
     }
     if (bucket->watch_group != OFPG_ANY) {
         n_head += snprintf(&head[n_head], sizeof head - n_head,
@@ -189,7 +197,8 @@ oftext_group_init(struct oftext_group *text, const struct of_group *group,
                                sizeof *text->buckets);
     LIST_FOR_EACH (bucket, list_node, &gm.buckets) {
         text->buckets[text->n_buckets++] = format_bucket(
-            bucket, find_actions_text(&texts, bucket, ports));
+            bucket, gm.type == OFPGT11_SELECT,
+            find_actions_text(&texts, bucket, ports), ports);
     }
     actions_texts_uninit(&texts);
     ofputil_uninit_group_mod(&gm);

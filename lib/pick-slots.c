@@ -21,18 +21,18 @@ steps_fit(const struct pick_group *high, const struct pick_group *low,
 }
 
 static struct pick_group *
-read_group(const struct ofstate *installed, enum group_kind kind,
+read_group(const struct alive *alive, enum group_kind kind,
            const struct assignment *a)
 {
     const struct of_group *group
-        = ofstate_find_group(installed, group_make(kind, a->id));
+        = ofstate_find_group(alive->groups, group_make(kind, a->id));
 
-    return group ? pick_group_create(group) : NULL;
+    return group ? pick_group_create(group, alive) : NULL;
 }
 
 /* Decides what a slot of 'g' is picked by.  False if that is not there. */
 static bool
-set_method(struct pick_group *g, const struct ofstate *installed,
+set_method(struct pick_group *g, const struct alive *alive,
            const struct assignment *a)
 {
     enum policy_selection selection = pool_selection(a->pool);
@@ -41,14 +41,13 @@ set_method(struct pick_group *g, const struct ofstate *installed,
         g->method = PICK_BY_LOW_BITS;
         return true;
     }
-    g->low = read_group(installed, GROUP_MAIN, a);
-    if (g->low && selection == POLICY_BY_CONNECTION) {
-        g->id = g->low->id;
-        g->method = g->low->method;
-        g->param = g->low->param;
-    } else if (g->low && selection == POLICY_BY_CLIENT) {
-        g->high = read_group(installed, GROUP_SLOTS, a);
-        g->id = g->high ? g->high->id : 0;
+    g->high = read_group(alive, GROUP_SLOTS, a);
+    g->id = g->high ? g->high->id : 0;
+    if (g->high && selection == POLICY_BY_CONNECTION) {
+        g->method = g->high->method;
+        g->param = g->high->param;
+    } else if (g->high && selection == POLICY_BY_CLIENT) {
+        g->low = read_group(alive, GROUP_SLOTS_LOW, a);
         g->method = (steps_fit(g->high, g->low, a->pool->n_slots)
                      ? PICK_BY_STEPS : PICK_OTHERWISE);
     }
@@ -69,6 +68,8 @@ fill_slots(struct pick_group *g, const struct ofstate *installed,
         g->slots[i] = i;
         g->buckets[i].id = i;
         g->buckets[i].weight = 1;
+        g->buckets[i].group = OFPG_ANY;
+        g->buckets[i].is_alive = true;
     }
     HMAP_FOR_EACH (flow, node, &installed->flows) {
         if (cookie_kind(flow->cookie) == COOKIE_SLOT
@@ -86,15 +87,15 @@ fill_slots(struct pick_group *g, const struct ofstate *installed,
 }
 
 struct pick_group *
-pick_slots_create(const struct ofstate *installed, const struct assignment *a)
+pick_slots_create(const struct alive *alive, const struct assignment *a)
 {
     struct pick_group *g = lb_xcalloc(1, sizeof *g);
 
     g->is_flows = true;
-    if (!set_method(g, installed, a)) {
+    if (!set_method(g, alive, a)) {
         pick_group_destroy(g);
         return NULL;
     }
-    fill_slots(g, installed, a);
+    fill_slots(g, alive->groups, a);
     return g;
 }

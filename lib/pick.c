@@ -40,8 +40,23 @@ bucket_member(const struct ofputil_bucket *bucket)
     return resubmits && member <= UINT16_MAX ? member : 0;
 }
 
+/* The group that 'bucket' goes on to, OFPG_ANY if it does something else. */
+static uint32_t
+bucket_group(const struct ofputil_bucket *bucket)
+{
+    const struct ofpact *act;
+
+    OFPACT_FOR_EACH (act, bucket->ofpacts, bucket->ofpacts_len) {
+        if (act->type == OFPACT_GROUP) {
+            return ofpact_get_GROUP(act)->group_id;
+        }
+    }
+    return OFPG_ANY;
+}
+
 static void
-fill_buckets(struct pick_group *group, const struct ofputil_group_mod *gm)
+fill_buckets(struct pick_group *group, const struct ofputil_group_mod *gm,
+             const struct alive *alive)
 {
     const struct ofputil_bucket *bucket;
 
@@ -53,8 +68,8 @@ fill_buckets(struct pick_group *group, const struct ofputil_group_mod *gm)
         b->id = bucket->bucket_id;
         b->weight = bucket->weight;
         b->member = bucket_member(bucket);
-        b->is_watched = (bucket->watch_port != OFPP_ANY
-                         || bucket->watch_group != OFPG_ANY);
+        b->group = bucket_group(bucket);
+        b->is_alive = alive_bucket(alive, bucket);
     }
 }
 
@@ -117,13 +132,39 @@ fill_table(struct pick_group *group, size_t n_slots)
     free(divisors);
 }
 
-/* One slot for each bucket that can be picked. */
+/* Gives slots of dead buckets to the next that is alive, as
+ * pick_dp_hash_select_group() in ofproto/ofproto-dpif-xlate.c does. */
 static void
-fill_list(struct pick_group *group)
+pass_over_dead(struct pick_group *group)
+{
+    size_t n = group->n_slots;
+
+    group->table = group->slots;
+    group->slots = lb_xcalloc(n, sizeof *group->slots);
+    for (size_t slot = 0; slot < n; slot++) {
+        size_t i = 0;
+
+        while (i < n
+               && !group->buckets[group->table[(slot + i) % n]].is_alive) {
+            i++;
+        }
+        if (i == n) {
+            group->n_slots = 0;
+            return;
+        }
+        group->slots[slot] = group->table[(slot + i) % n];
+    }
+}
+
+/* One slot for each of the first 'max' buckets that can be picked. */
+static void
+fill_list(struct pick_group *group, bool by_weight, size_t max)
 {
     group->slots = lb_xcalloc(group->n_buckets + 1, sizeof *group->slots);
-    for (size_t i = 0; i < group->n_buckets; i++) {
-        if (group->buckets[i].weight) {
+    for (size_t i = 0; i < group->n_buckets && group->n_slots < max; i++) {
+        const struct pick_bucket *bucket = &group->buckets[i];
+
+        if (bucket->is_alive && (bucket->weight || !by_weight)) {
             group->slots[group->n_slots++] = i;
         }
     }
@@ -139,6 +180,7 @@ set_method(struct pick_group *group, const struct ofputil_group_props *props)
     group->param = props->selection_method_param;
     if (!strcmp(props->selection_method, "dp_hash") && n) {
         fill_table(group, n);
+        pass_over_dead(group);
         /* Algorithm 1 is another one, those above are not known to the switch
          * either, which takes 0 then. */
         if (group->param >> 32 != 1) {
@@ -146,7 +188,7 @@ set_method(struct pick_group *group, const struct ofputil_group_props *props)
         }
         return;
     }
-    fill_list(group);
+    fill_list(group, true, SIZE_MAX);
     if (!strcmp(props->selection_method, "hash")
         && props->fields.values_size) {
         group->method = PICK_BY_FIELDS;
@@ -158,7 +200,7 @@ set_method(struct pick_group *group, const struct ofputil_group_props *props)
 }
 
 struct pick_group *
-pick_group_create(const struct of_group *of_group)
+pick_group_create(const struct of_group *of_group, const struct alive *alive)
 {
     struct ofputil_group_mod gm;
     struct pick_group *group;
@@ -168,9 +210,34 @@ pick_group_create(const struct of_group *of_group)
     }
     group = lb_xcalloc(1, sizeof *group);
     group->id = gm.group_id;
-    fill_buckets(group, &gm);
-    set_method(group, &gm.props);
+    fill_buckets(group, &gm, alive);
+    if (gm.type == OFPGT11_FF) {
+        group->method = PICK_FIRST;
+        fill_list(group, false, 1);
+    } else {
+        set_method(group, &gm.props);
+    }
     ofputil_uninit_group_mod(&gm);
+    return group;
+}
+
+struct pick_group *
+pick_follow(const struct alive *alive, uint32_t *id)
+{
+    struct pick_group *group = NULL;
+    uint32_t next = *id;
+
+    /* A chain has few links, but what is there may not be lbgen's work. */
+    for (int i = 0; i < 16 && next != OFPG_ANY; i++) {
+        const struct of_group *of_group = ofstate_find_group(alive->groups,
+                                                             next);
+
+        pick_group_destroy(group);
+        group = of_group ? pick_group_create(of_group, alive) : NULL;
+        *id = next;
+        next = (group && group->method == PICK_FIRST && group->n_slots
+                ? group->buckets[group->slots[0]].group : OFPG_ANY);
+    }
     return group;
 }
 
@@ -183,6 +250,7 @@ pick_group_destroy(struct pick_group *group)
         free(group->fields.values);
         free(group->buckets);
         free(group->slots);
+        free(group->table);
         free(group);
     }
 }
@@ -379,6 +447,11 @@ pick_compute(const struct pick_group *group, enum ovs_hash_build build,
     case PICK_BY_LOW_BITS:
         pick->hash = low_bits(group, &packet->tuple.src);
         pick->slot = pick->hash;
+        break;
+
+    case PICK_FIRST:
+        pick->hash = 0;
+        pick->slot = 0;
         break;
 
     case PICK_OTHERWISE:

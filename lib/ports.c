@@ -31,7 +31,8 @@ ports_uninit(struct ports *ports)
 }
 
 void
-ports_add(struct ports *ports, const char *name, uint16_t number)
+ports_add(struct ports *ports, const char *name, uint16_t number,
+          bool is_live)
 {
     struct port *port;
 
@@ -40,6 +41,7 @@ ports_add(struct ports *ports, const char *name, uint16_t number)
     port = &ports->ports[ports->n_ports++];
     port->name = lb_xstrdup(name);
     port->number = number;
+    port->is_live = is_live;
     ofputil_port_map_put(&ports->map, (OVS_FORCE ofp_port_t) number, name);
 }
 
@@ -80,15 +82,24 @@ find_name(const struct ports *ports, const char *name)
             : NULL);
 }
 
-static bool
-has_number(const struct ports *ports, uint16_t number)
+/* The port 'number', or NULL. */
+static const struct port *
+find_number(const struct ports *ports, uint16_t number)
 {
     for (size_t i = 0; i < ports->n_ports; i++) {
         if (ports->ports[i].number == number) {
-            return true;
+            return &ports->ports[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+bool
+ports_is_live(const struct ports *ports, uint16_t number)
+{
+    const struct port *port = find_number(ports, number);
+
+    return port && port->is_live;
 }
 
 uint16_t
@@ -101,7 +112,7 @@ ports_find(const struct ports *ports, const char *interface)
     } else if (port_is_number(interface)) {
         unsigned long number = strtoul(interface, NULL, 10);
 
-        return (number < PORT_NONE && has_number(ports, number)
+        return (number < PORT_NONE && find_number(ports, number)
                 ? number : PORT_NONE);
     }
     port = find_name(ports, interface);
@@ -172,15 +183,15 @@ ports_invent(struct ports *ports, const struct model *model)
 
     for (size_t i = 0; i < n; i++) {
         if (port_is_number(names[i])) {
-            ports_add(ports, names[i], strtoul(names[i], NULL, 10));
+            ports_add(ports, names[i], strtoul(names[i], NULL, 10), true);
         }
     }
     for (size_t i = 0; i < n; i++) {
         if (!port_is_number(names[i]) && strcasecmp(names[i], "LOCAL")) {
-            while (has_number(ports, number) && number) {
+            while (find_number(ports, number) && number) {
                 number--;
             }
-            ports_add(ports, names[i], number--);
+            ports_add(ports, names[i], number--, true);
         }
     }
     ports_sort(ports);

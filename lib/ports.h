@@ -24,6 +24,7 @@
 struct port {
     char *name;
     uint16_t number;
+    bool is_live;               /* The switch takes it for one that works. */
 };
 
 struct ports {
@@ -35,7 +36,8 @@ struct ports {
 
 void ports_init(struct ports *);
 void ports_uninit(struct ports *);
-void ports_add(struct ports *, const char *name, uint16_t number);
+void ports_add(struct ports *, const char *name, uint16_t number,
+               bool is_live);
 
 /* Must be called after the last ports_add() and before ports_find(). */
 void ports_sort(struct ports *);
@@ -50,6 +52,9 @@ uint16_t ports_find(const struct ports *, const char *interface);
 /* The name of port 'number', or its number as text if it has no name that
  * ports_find() would find again.  The caller frees it. */
 char *ports_name(const struct ports *, uint16_t number);
+
+/* Whether there is a port 'number' and it is live. */
+bool ports_is_live(const struct ports *, uint16_t number);
 
 /* True if 'interface' is written as a number. */
 bool port_is_number(const char *interface);

@@ -26,18 +26,39 @@ slot_width(size_t n_servers)
     return n_servers <= RECORD_NARROW ? 1 : 2;
 }
 
+/* Writes a table of slots of 'pool'. */
 static void
-format_slots(const struct assignment *a, FILE *stream)
+format_slots(const struct pool *pool, const uint16_t *slots, FILE *stream)
 {
-    size_t width = slot_width(a->pool->n_servers);
+    size_t width = slot_width(pool->n_servers);
 
-    for (size_t i = 0; i < a->pool->n_slots; i++) {
-        uint16_t slot = a->slots[i];
+    putc('"', stream);
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        uint16_t slot = slots[i];
 
         for (size_t shift = 6 * width; shift; shift -= 6) {
             putc(slot == SLOT_NONE ? '-' : digits[slot >> (shift - 6) & 63],
                  stream);
         }
+    }
+    putc('"', stream);
+}
+
+/* Writes the tables of later tiers by number. */
+static void
+format_spares(const struct assignment *a, FILE *stream)
+{
+    const char *separator = ",\"spares\":{";
+
+    for (size_t i = 0; a->spares && i < a->pool->n_tiers; i++) {
+        if (a->spares[i]) {
+            fprintf(stream, "%s\"%zu\":", separator, i);
+            format_slots(a->pool, a->spares[i], stream);
+            separator = ",";
+        }
+    }
+    if (*separator && !separator[1]) {
+        putc('}', stream);
     }
 }
 
@@ -56,9 +77,10 @@ record_format(const struct assignment *a)
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         fprintf(stream, "%s%"PRIu16, i ? "," : "", a->members[i]);
     }
-    fputs("],\"slots\":\"", stream);
-    format_slots(a, stream);
-    fputs("\",\"overrides\":", stream);
+    fputs("],\"slots\":", stream);
+    format_slots(a->pool, a->slots, stream);
+    format_spares(a, stream);
+    fputs(",\"overrides\":", stream);
     override_write(a->pool, stream);
     fputs(",\"found\":", stream);
     found_write(a->pool, stream);
@@ -154,23 +176,57 @@ parse_slot(const char *s, size_t width, size_t n_servers, uint16_t *slot)
     return index < n_servers;
 }
 
-static bool
-parse_slots(const struct node *node, struct assignment *a)
+/* Reads a table of slots of 'pool', for the caller to free, or NULL. */
+static uint16_t *
+parse_slots(const struct node *node, const struct pool *pool)
 {
-    size_t width = slot_width(a->pool->n_servers);
+    size_t width = slot_width(pool->n_servers);
+    uint16_t *slots;
 
     if (!node || node->type != NODE_SCALAR
-        || strlen(node->scalar) != width * a->pool->n_slots) {
-        return false;
+        || strlen(node->scalar) != width * pool->n_slots) {
+        return NULL;
     }
-    a->slots = lb_xcalloc(a->pool->n_slots, sizeof *a->slots);
-    for (size_t i = 0; i < a->pool->n_slots; i++) {
-        if (!parse_slot(&node->scalar[i * width], width, a->pool->n_servers,
-                        &a->slots[i])) {
+    slots = lb_xcalloc(pool->n_slots, sizeof *slots);
+    for (size_t i = 0; i < pool->n_slots; i++) {
+        if (!parse_slot(&node->scalar[i * width], width, pool->n_servers,
+                        &slots[i])) {
+            free(slots);
+            return NULL;
+        }
+    }
+    return slots;
+}
+
+/* 'node' is NULL for none. */
+static bool
+parse_spares(const struct node *node, struct assignment *a)
+{
+    size_t n_tiers = a->pool->n_tiers;
+
+    if (n_tiers > 1) {
+        a->spares = lb_xcalloc(n_tiers, sizeof *a->spares);
+    }
+    for (size_t i = 0; node && i < node->n_pairs; i++) {
+        unsigned long tier;
+
+        if (!parse_number(node->pairs[i].key, n_tiers - 1, &tier)
+            || a->spares[tier]) {
+            return false;
+        }
+        a->spares[tier] = parse_slots(node->pairs[i].value, a->pool);
+        if (!a->spares[tier]) {
             return false;
         }
     }
     return true;
+}
+
+static bool
+parse_tables(const struct node *root, struct assignment *a)
+{
+    a->slots = parse_slots(node_get(root, "slots"), a->pool);
+    return a->slots && parse_spares(node_get(root, "spares"), a);
 }
 
 /* Reads the text and checks that it is a record of a version that we know.
@@ -207,9 +263,13 @@ parse_record(const struct node *root, struct record *record)
 
     a->pool = record->pool = pool ? pool_read(pool, diags) : NULL;
     diags_destroy(diags);
+    if (a->pool && !node_get(pool, "watch")) {
+        /* By a lbgen that could not watch. */
+        record->pool->watch = WATCH_NONE;
+    }
     if (a->pool && parse_number(node_get(root, "id"), UINT16_MAX, &id)
         && parse_members(node_get(root, "members"), a)
-        && parse_slots(node_get(root, "slots"), a)
+        && parse_tables(root, a)
         && override_read(node_get(root, "overrides"), record->pool)
         && health_read(node_get(root, "health"), record->pool)
         && found_read(node_get(root, "found"), record->pool)
@@ -262,6 +322,9 @@ record_uninit(struct record *record)
 {
     free(record->assignment.members);
     free(record->assignment.slots);
+    if (record->pool) {
+        assignment_free_spares(&record->assignment);
+    }
     leaving_uninit(&record->assignment);
     pool_destroy(record->pool);
     document_destroy(record->document);

@@ -11,10 +11,13 @@
  * in the words of the file and read by the same reader:
  *
  *     {"lbgen":1,"id":51207,"members":[2241,877],"slots":"AABA...",
- *      "overrides":{...},"pool":{...},"refreshed":{...}}
+ *      "spares":{"1":"CDCC..."},"overrides":{...},"pool":{...},
+ *      "refreshed":{...}}
  *
  * "slots" has one character per slot for up to RECORD_NARROW servers and two
- * for more: digits in base 64 of the server's index, "-" for no server. */
+ * for more: digits in base 64 of the server's index, "-" for no server.
+ * "spares" has the tables of later tiers (lib/tiers.h), where there are
+ * any. */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -111,6 +111,22 @@ format_path(const void *pool, char *buf, size_t size)
     path_format(pool, buf, size);
 }
 
+static void
+format_on_empty(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%s", on_empty_name(pool->on_empty));
+}
+
+static void
+format_pool_watch(const void *pool_, char *buf, size_t size)
+{
+    const struct pool *pool = pool_;
+
+    snprintf(buf, size, "%s", watch_name(pool->watch));
+}
+
 const struct property pool_properties[] = {
     { "vip", format_vip },
     { "vip_mac", format_vip_mac },
@@ -118,6 +134,8 @@ const struct property pool_properties[] = {
     { "connections", format_connections },
     { "affinity", format_affinity },
     { "on_removal", format_on_removal },
+    { "on_empty", format_on_empty },
+    { "watch", format_pool_watch },
     { "slots", format_slots },
     { "weights", format_weights },
     { "path", format_path },
@@ -212,6 +230,22 @@ format_server_path(const void *server, char *buf, size_t size)
     path_format_server(server, buf, size);
 }
 
+static void
+format_watch(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%s", watch_name(server->watch));
+}
+
+static void
+format_backup(const void *server_, char *buf, size_t size)
+{
+    const struct server *server = server_;
+
+    snprintf(buf, size, "%s", server->backup ? "true" : "false");
+}
+
 const struct property server_properties[] = {
     { "address", format_address },
     { "mac", format_mac },
@@ -219,6 +253,8 @@ const struct property server_properties[] = {
     { "found", format_found },
     { "state", format_state },
     { "weight", format_weight },
+    { "watch", format_watch },
+    { "backup", format_backup },
     { "override", format_override },
     { "health", format_health },
     { "refreshed", format_refreshed },

@@ -2,6 +2,7 @@
 
 noinst_LIBRARIES += policies/libpolicies.a
 policies_libpolicies_a_SOURCES = \
+	policies/failover.c \
 	policies/hash.c \
 	policies/hash.h \
 	policies/policy.c \

@@ -9,6 +9,7 @@ const struct policy *const policies[] = {
     &random_policy,
     &sticky_policy,
     &round_robin_policy,
+    &failover_policy,
     NULL
 };
 

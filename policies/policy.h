@@ -65,6 +65,9 @@ struct policy {
     const struct policy_param *params;
     size_t n_params;            /* At most POLICY_MAX_PARAMS. */
     bool ignores_weights;       /* Only 0 and not 0 make a difference. */
+    bool in_order;              /* The elements of the list of servers take
+                                 * each other's place, in the order of the
+                                 * file; shares are those within one. */
 
     /* Fills in '*dist' from the 'n' 'servers' and from 'params', which has
      * one value for each element of the policy's own 'params'. */
@@ -91,5 +94,11 @@ extern const struct policy wrr_policy;
 extern const struct policy random_policy;
 extern const struct policy sticky_policy;
 extern const struct policy round_robin_policy;
+extern const struct policy failover_policy;
+
+/* Parameters of "failover", for those who put it into practice. */
+enum {
+    FAILOVER_PREEMPT
+};
 
 #endif /* policies/policy.h */

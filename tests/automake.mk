@@ -72,6 +72,7 @@ EXTRA_DIST += \
 	tests/test_errors_switch.py \
 	tests/test_examples.py \
 	tests/test_export.py \
+	tests/test_failover.py \
 	tests/test_fast_path.py \
 	tests/test_fragments.py \
 	tests/test_guard.py \

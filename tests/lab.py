@@ -59,6 +59,15 @@ LAST_SOURCE_PORT = 60000
 GENERATION = "group_id=1818361856,"
 
 
+
+def is_chain(line):
+    """Whether a line of ovs-ofctl(8) is on a group of lbgen that only leads to
+    others, or is there to be watched: see lib/layout.h."""
+    group_id = int(re.search(r"group_id=(\d+)", line)[1])
+    return group_id == 0x6c630000 or group_id >> 16 in (0x6c64, 0x6c65)
+
+
+
 class LabError(Exception):
     """The lab itself, or the switch in it, does not work."""
 
@@ -443,19 +452,22 @@ class Lab:
         return sorted(line.strip() for line in text.split("\n")
                       if "actions=" in line)
 
-    def groups(self, bridge=None, generation=False):
+    def groups(self, bridge=None, generation=False, chains=False):
         """Without the group that says which generation this is, unless that
-        is wanted: no packet meets it."""
+        is wanted: no packet meets it.  Also without those that only lead to
+        others or watch (lib/compile-chain.c), unless these are wanted."""
         text = self.ofctl("--no-names", "dump-groups",
                           bridge or self.bridges[0])
         return sorted(line.strip() for line in text.split("\n")
                       if "group_id=" in line
-                      and (generation or GENERATION not in line))
+                      and (generation or GENERATION not in line)
+                      and (generation or chains or not is_chain(line)))
 
     def group_stats(self, bridge=None):
         text = self.ofctl("dump-group-stats", bridge or self.bridges[0])
         return sorted(line.strip() for line in text.split("\n")
-                      if "group_id=" in line and GENERATION not in line)
+                      if "group_id=" in line and GENERATION not in line
+                      and not is_chain(line))
 
     def dp_flows(self):
         """Flows that the datapath has cached."""

@@ -182,7 +182,7 @@ def test_nasty_http(tmp_path, behave, error):
     assert result.error() == error
     assert_in_time(result)
     assert result.changes == ["s1 unknown -> down"]
-    assert result.memory < 60000
+    assert result.memory < 80000
     server.close()
 
 
@@ -198,7 +198,7 @@ def test_no_more_is_read_than_needed(tmp_path, keys, up):
     server = Nasty(flood(b"HTTP/1.1 200 OK\r\n\r\nneedle"))
     result = run(tmp_path, [http(server, **keys)])
     assert result.changes == [f"s1 unknown -> {'up' if up else 'down'}"]
-    assert result.memory < 60000
+    assert result.memory < 80000
     assert_in_time(result)
     server.close()
 
@@ -364,7 +364,7 @@ def test_exec_that_prints_without_end(tmp_path):
     check = program(tmp_path, "exec yes")
     result = run(tmp_path, [check], ms=2000)
     assert result.error() == "no answer in 300 ms"
-    assert result.memory < 60000
+    assert result.memory < 80000
     assert_in_time(result)
 
 

@@ -320,7 +320,8 @@ def test_stop(site):
 
 
 def test_many_die_at_once(site):
-    """One update, or hardly more."""
+    """One update; on a busy machine they may be noticed one by one, while
+    another update is under way."""
     lab = site.lab
     path = site.file([1, 1, 1])
     with site.monitor(path) as monitor:
@@ -330,7 +331,7 @@ def test_many_die_at_once(site):
             lab.set_link(server, False)
         monitor.wait("server down", n=3)
         wait_for(lambda: slots(lab) == {"s1": 0, "s2": 0, "s3": 0}, "slots")
-        assert monitor.count_lines("bridge updated") - n <= 3
+        assert monitor.count_lines("bridge updated") - n <= 4
 
 
 def test_refresh_inside(site):

@@ -22,6 +22,7 @@ def test_list():
         "random 1",
         "sticky 0 prefix=1..32:32 prefix6=1..128:128 low_bits=false",
         "round-robin 0",
+        "failover 0 preempt=true",
     ]
 
 
@@ -32,6 +33,7 @@ def test_list():
     (("sticky", "-", 3, 2, 0), "client 32 3 2 0"),
     (("sticky", 24, 3, 2, 0), "client 24 3 2 0"),
     (("round-robin", "-", 3, 2, 0), "turn 0 3 2 0"),
+    (("failover", "-", 3, 0, 1), "connection 0 3 0 1"),
 ])
 def test_distribute(args, expected):
     assert lbtest("distribute", *args) == expected

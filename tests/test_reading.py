@@ -377,8 +377,9 @@ def test_defaults():
         '"fallback":"none"}\n'
         '{"name":"web","vip":"10.0.0.100","vip_mac":"02:6c:0a:00:00:64",'
         '"protocol":"tcp","port":80,"policy":"wrr","connections":"tracked",'
-        '"on_removal":"cut","slots":256,"servers":[{"name":"s1","ip":"10.0.0.1","port":80,'
-        '"weight":1,"state":"ready"}]}\n')
+        '"on_removal":"cut","on_empty":"drop","watch":"auto","slots":256,'
+        '"servers":[{"name":"s1","ip":"10.0.0.1","port":80,"weight":1,'
+        '"state":"ready"}]}\n')
 
 
 def test_everything():
@@ -393,7 +394,8 @@ def test_everything():
         "name": "A.b_c-9", "vip": "10.0.0.100",
         "vip_mac": "02:00:00:00:01:00", "protocol": "udp", "port": 65535,
         "policy": "sticky", "sticky": {"prefix": 24, "low_bits": False},
-        "connections": "stateless", "slots": 16, "servers": [
+        "connections": "stateless", "on_empty": "drop", "watch": "auto",
+        "slots": 16, "servers": [
             server,
             dict(server, name="2", ip="10.0.0.2", interface="65279",
                  weight=65535, state="maint"),
@@ -446,6 +448,10 @@ def random_model(rng):
                                            rng.randrange(65536)])
         if rng.random() < .5:
             result["state"] = rng.choice(["ready", "drain", "maint"])
+        if rng.random() < .3 and result.get("interface") != "LOCAL":
+            result["watch"] = rng.choice(["link", "none"])
+        if i and rng.random() < .3:
+            result["backup"] = True
         return result
 
     def pool(i):
@@ -454,7 +460,10 @@ def random_model(rng):
                   "port": rng.randrange(1, 65536),
                   "servers": [server(i) for i in range(rng.randrange(1, 9))]}
         for key, choices in (("protocol", ["tcp", "udp"]),
-                             ("policy", ["wrr", "random", "sticky"]),
+                             ("policy", ["wrr", "random", "sticky",
+                                         "failover"]),
+                             ("on_empty", ["drop", "pass"]),
+                             ("watch", ["auto", "none"]),
                              ("connections", ["tracked", "stateless"]),
                              ("slots", [16, 32, 64, 128, 256])):
             if rng.random() < .5:
@@ -462,6 +471,8 @@ def random_model(rng):
         if result.get("policy") == "sticky" and rng.random() < .5:
             result["sticky"] = {"prefix": rng.randrange(1, 33),
                                 "low_bits": False}
+        if result.get("policy") == "failover" and rng.random() < .5:
+            result["failover"] = {"preempt": rng.choice([True, False])}
         if result.get("connections") == "stateless":
             if rng.random() < .5:
                 result["guard"] = rng.choice([True, False])
@@ -480,10 +491,12 @@ def with_defaults(pool):
     octets = [int(octet) for octet in pool["vip"].split(".")]
     result = {"vip_mac": "02:6c:" + ":".join(f"{o:02x}" for o in octets),
               "protocol": "tcp", "policy": "wrr", "connections": "tracked",
-              "slots": 256, **pool}
+              "on_empty": "drop", "watch": "auto", "slots": 256, **pool}
     if result["policy"] == "sticky":
         result.setdefault("sticky", {"prefix": 32,
                                      "low_bits": False})
+    if result["policy"] == "failover":
+        result.setdefault("failover", {"preempt": True})
     if result["connections"] == "tracked":
         result.setdefault("on_removal", "cut")
     result["servers"] = [

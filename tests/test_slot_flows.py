@@ -10,7 +10,7 @@ from collections import Counter
 import pytest
 from lab import assert_shares
 
-from lab_slots import OURS, apply, upcalls
+from lab_slots import OURS, apply, settle, upcalls
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
@@ -196,6 +196,7 @@ def test_thousand_servers(thousand):
     assert len(lab.dp_flows()) < 4096 + 3000 + 64
 
     counts = Counter()
+    settle(lab)
     for flow in lab.flows(match=COOKIE_SERVER, stats=True):
         n, member = re.search(r"n_packets=(\d+),.*reg0=(0x[0-9a-f]+)",
                               flow).groups()

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <config.h>
+
+#include "lib/compile-pool.h"
+
+#include <openvswitch/ofp-actions.h>
+
+#include "lib/actions.h"
+#include "lib/tiers.h"
+
+/* Chains: what is tried when something is dead
+ * ============================================
+ *
+ * A group of type "fast failover" takes the first bucket that is alive.  The
+ * chain of a pool has a bucket for each of its tiers, in their order, and a
+ * last one for when none is left.  A tier is alive while one of its servers
+ * is: its bucket watches its group, whose buckets watch the servers' ports,
+ * or, with one server only, that server's port.  The switch looks at all that
+ * when it works out what to do with packets, and does so anew as soon as a
+ * port goes down or comes up; nothing of lbgen needs to run for it.
+ *
+ * Buckets of such groups have to watch something.  Those that are always alive
+ * watch a group that is.
+ *
+ * A bucket is an action set, so nothing but what it resubmits to can do
+ * more than choose. */
+
+/* Adds to 'gm' a bucket with 'acts', which end up there. */
+static struct ofputil_bucket *
+add_bucket(struct ofputil_group_mod *gm, struct ofpbuf *acts)
+{
+    struct ofputil_bucket *bucket = lb_xcalloc(1, sizeof *bucket);
+
+    bucket->watch_port = OFPP_ANY;
+    bucket->watch_group = OFPG_ANY;
+    bucket->ofpacts_len = acts->size;
+    bucket->ofpacts = ofpbuf_steal_data(acts);
+    ovs_list_push_back(&gm->buckets, &bucket->list_node);
+    return bucket;
+}
+
+struct ofputil_bucket *
+chain_add_server(struct compiler *c, const struct assignment *a, size_t index,
+                 struct ofputil_group_mod *gm)
+{
+    uint16_t port = watcher_find_port(c->watcher, a->pool,
+                                    &a->pool->servers[index]);
+    struct ofputil_bucket *bucket;
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 64);
+    compiler_put_server(c, a, index, &acts);
+    bucket = add_bucket(gm, &acts);
+    if (port != PORT_NONE) {
+        bucket->watch_port = (OVS_FORCE ofp_port_t) port;
+    }
+    return bucket;
+}
+
+/* Makes a bucket of a fast failover group that watches nothing be always
+ * alive. */
+static void
+watch_always(struct compiler *c, struct ofputil_bucket *bucket,
+             const struct source_loc *loc)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_INDIRECT,
+        .group_id = GROUP_ALWAYS,
+    };
+    struct ofpbuf acts;
+
+    bucket->watch_group = GROUP_ALWAYS;
+    ovs_list_init(&gm.buckets);
+    ofpbuf_init(&acts, 8);
+    add_bucket(&gm, &acts);
+    compiler_emit_group(c, &gm, loc);
+    ofputil_uninit_group_mod(&gm);
+}
+
+/* Adds a bucket that goes on to another group as long as that is alive. */
+static void
+add_group(uint32_t group_id, struct ofputil_group_mod *gm)
+{
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 16);
+    act_group(&acts, group_id);
+    add_bucket(gm, &acts)->watch_group = group_id;
+}
+
+/* Adds what stands for 'tier', of which a server at least takes
+ * connections. */
+static void
+add_tier(struct compiler *c, const struct assignment *a, size_t tier,
+         struct ofputil_group_mod *gm)
+{
+    uint32_t group_id = tier_group_id(a, tier);
+
+    if (group_id != OFPG_ANY) {
+        add_group(group_id, gm);
+    } else {
+        struct ofputil_bucket *bucket;
+        size_t index = 0;
+
+        tier_n_taking(a->pool, tier, &index);
+        bucket = chain_add_server(c, a, index, gm);
+        if (bucket->watch_port == OFPP_ANY) {
+            watch_always(c, bucket, &a->pool->loc);
+        }
+    }
+}
+
+/* Adds the bucket for when there is nobody else. */
+static void
+add_last(struct compiler *c, const struct assignment *a,
+         struct ofputil_group_mod *gm)
+{
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 64);
+    act_set_u32(&acts, REG_MEMBER, 0);
+    act_set_u32(&acts, REG_POOL, a->id);
+    act_resubmit(&acts, compiler_table(c, TABLE_SERVER));
+    watch_always(c, add_bucket(gm, &acts), &a->pool->loc);
+}
+
+/* Emits the flow for packets that no server is there for. */
+static void
+emit_empty(struct compiler *c, const struct assignment *a)
+{
+    const struct pool *pool = a->pool;
+
+    compiler_match_member(c, 0);
+    match_set_reg(&c->match, REG_POOL - MFF_REG0, a->id);
+    if (pool->on_empty == ON_EMPTY_PASS) {
+        act_set_u32(&c->acts, REG_POOL, 0);
+        act_set_u32(&c->acts, REG_PIN, 0);
+        if (pool->connections == CONNECTIONS_TRACKED) {
+            act_ct_clear(&c->acts);
+        }
+        compiler_put_pass(c);
+    }
+    compiler_emit(c, compiler_table(c, TABLE_SERVER), 1,
+                  cookie_make(COOKIE_EMPTY, a->id, 0), &pool->loc);
+}
+
+/* Whether the switch may find 'tier' dead. */
+static bool
+tier_may_die(const struct compiler *c, const struct assignment *a, size_t tier)
+{
+    const struct pool *pool = a->pool;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (pool->servers[i].tier == tier && server_takes(pool, i)
+            && watcher_find_port(c->watcher, pool, &pool->servers[i])
+               == PORT_NONE) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Whether the switch watches any server that takes connections. */
+static bool
+watches_any(const struct compiler *c, const struct assignment *a)
+{
+    const struct pool *pool = a->pool;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (server_takes(pool, i)
+            && watcher_find_port(c->watcher, pool, &pool->servers[i])
+               != PORT_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+compiler_has_chain(const struct compiler *c, const struct assignment *a)
+{
+    size_t first = tier_first(a->pool);
+
+    if (pool_has_slot_flows(a->pool)) {
+        return watches_any(c, a) || !tier_n_taking(a->pool, first, NULL);
+    }
+    return (tier_group_id(a, first) != assignment_group_id(a)
+            || tier_may_die(c, a, first));
+}
+
+/* Emits the group for 'tier' as long as that is alive. */
+static void
+emit_hold(struct compiler *c, const struct assignment *a, size_t tier)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_FF,
+        .group_id = group_make(GROUP_HOLD, tier_member(a, tier)),
+    };
+
+    ovs_list_init(&gm.buckets);
+    add_tier(c, a, tier, &gm);
+    add_group(group_make(GROUP_CHAIN, a->id), &gm);
+    compiler_emit_group(c, &gm, &a->pool->loc);
+    ofputil_uninit_group_mod(&gm);
+}
+
+void
+compile_chain(struct compiler *c, const struct assignment *a)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_FF,
+        .group_id = group_make(GROUP_CHAIN, a->id),
+    };
+
+    if (!compiler_has_chain(c, a)) {
+        return;
+    }
+    ovs_list_init(&gm.buckets);
+    for (size_t tier = 0; tier < a->pool->n_tiers; tier++) {
+        if (tier_n_taking(a->pool, tier, NULL)) {
+            add_tier(c, a, tier, &gm);
+            if (compiler_has_pin(a)) {
+                emit_hold(c, a, tier);
+            }
+        }
+    }
+    add_last(c, a, &gm);
+    compiler_emit_group(c, &gm, &a->pool->loc);
+    ofputil_uninit_group_mod(&gm);
+    emit_empty(c, a);
+    if (compiler_has_pin(a)) {
+        compile_pin(c, a);
+    }
+}
+
+uint32_t
+compiler_hold_server(struct compiler *c, const struct assignment *a,
+                     size_t index)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_FF,
+        .group_id = group_make(GROUP_HOLD, a->members[index]),
+    };
+    struct ofputil_bucket *bucket;
+
+    ovs_list_init(&gm.buckets);
+    bucket = chain_add_server(c, a, index, &gm);
+    if (bucket->watch_port == OFPP_ANY) {
+        gm.group_id = OFPG_ANY;
+    } else {
+        add_group(group_make(GROUP_CHAIN, a->id), &gm);
+        compiler_emit_group(c, &gm, &a->pool->loc);
+    }
+    ofputil_uninit_group_mod(&gm);
+    return gm.group_id;
+}

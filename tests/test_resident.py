@@ -106,7 +106,7 @@ def test_gone_with_ready_and_delete(shop):
 
 @pytest.mark.parametrize("keys, message", [
     ({"policy": "wrr", "drain_timeout": 5},
-     'drain_timeout is for "policy: sticky" with "connections: tracked"'),
+     'drain_timeout is for "policy: sticky" or "affinity", with "connections: tracked"'),
     ({"policy": "sticky", "drain_timeout": "5x"},
      "drain_timeout must be 1 to 65535 seconds, or as in 90s, 10m or 1h, "
      'not "5x"'),

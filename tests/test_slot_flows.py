@@ -32,11 +32,10 @@ def slot_flows(lab):
     """Member id by slot, of the only pool."""
     slots = {}
     for flow in lab.flows(match=COOKIE_SLOT):
-        slot, member = re.search(r"reg5=(0x[0-9a-f]+|0) .*"
-                                 r"set_field:(0x[0-9a-f]+)->reg0", flow
-                                 ).groups()
+        member, slot = re.search(r"cookie=0x6c626726....(....),.*"
+                                 r"reg5=(0x[0-9a-f]+|0) ", flow).groups()
         assert int(slot, 0) not in slots
-        slots[int(slot, 0)] = int(member, 0)
+        slots[int(slot, 0)] = int(member, 16)
     return slots
 
 
@@ -96,9 +95,10 @@ def test_low_bits_move_little(shared):
     moved = sum(before[slot] != after[slot] for slot in before)
     assert moved == 73          # What the third server had.
     assert changes["pools"][0]["moved_slots"] == moved
-    # What goes to the switch is those and the record.
-    assert "group" not in json.dumps(changes["changes"])
-    assert len(changes["changes"]) == moved + 1
+    # What goes to the switch is those, the record and, for when a server is
+    # dead, the pool's groups.
+    flows = [c for c in changes["changes"] if "group" not in json.dumps(c)]
+    assert len(changes["changes"]) - 3 <= len(flows) <= moved + 1
 
 
 # More than 256 slots.

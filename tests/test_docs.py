@@ -200,7 +200,9 @@ def test_keys(tmp_path):
          "panic": 50, "on_down": "keep",
          "weights": {"slow_start": "2m"},
          "servers": [{**FULL_POOL["servers"][0], "capacity": 2,
-                      "via": "10.0.0.254", "vlan": 200}]},
+                      "via": "10.0.0.254", "vlan": 200, "watch": "link"},
+                     {"name": "s4", "ip": "10.0.0.4", "backup": True}]},
+        {**FULL_POOL, "name": "db", "vip": "10.0.0.55", "policy": "failover"},
         {**FULL_POOL, "name": "rr", "vip": "10.0.0.54", "vlan": 100,
          "policy": "round-robin", "affinity": {}},
         {"name": "dns", "vip": "10.0.0.53", "port": 53,
@@ -210,7 +212,8 @@ def test_keys(tmp_path):
          "vlan": "none", "proxy_arp": True,
          "servers": [{"name": "s3", "ip": "10.0.0.3"}]}]})
     pool = {key: value for pool in pools for key, value in pool.items()}
-    [server] = pools[0]["servers"]
+    server = {key: value for server in pools[0]["servers"]
+              for key, value in server.items()}
 
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}
     assert documented_keys("A POOL") == set(pool)
@@ -219,7 +222,7 @@ def test_keys(tmp_path):
 
     _, [with_set] = rewrite(tmp_path, {"pools": [
         {**FULL_POOL, "servers": [FULL_SET]}]})
-    assert documented_keys("A SET") == set(with_set["servers"][0])
+    assert documented_keys("A SET") == {*with_set["servers"][0], "backup"}
 
 
 def test_keys_are_known():

@@ -33,12 +33,18 @@ def weights(pool):
     """What each server of the pool is to get."""
     if pool.get("policy") == "random":
         return {server["name"]: 1 for server in pool["servers"]}
+    if pool.get("policy") == "failover":
+        first, *others = pool["servers"]
+        return {**dict.fromkeys((server["name"] for server
+                                 in flat_servers(others)), 0),
+                **dict(shares([first], Fraction(1)))}
     return dict(shares(pool["servers"], Fraction(1)))
 
 
 def shares(items, all_of_it):
     def weight(item):
-        ready = item.get("state", "ready") == "ready"
+        ready = (item.get("state", "ready") == "ready"
+                 and not item.get("backup"))
         return item.get("weight", 1) if ready else 0
 
     total = sum(map(weight, items))

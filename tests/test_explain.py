@@ -94,7 +94,7 @@ def trace(lab, **fields):
     fields = {"nw_dst": VIP, "tp_dst": 80} | fields
     flow = "tcp," + ",".join(f"{k}={v}" for k, v in fields.items())
     text = lab.appctl("ofproto/trace", "br0", flow, "--ct-next", "trk,new")
-    bucket = re.search(r"-> using bucket (\d+)", text)
+    *_, bucket = re.finditer(r"-> using bucket (\d+)", text)
     member = re.search(rf"bucket {bucket[1]}\n +{MEMBER}", text) \
         if bucket else None
     return (int(bucket[1]) if bucket else None,
@@ -240,8 +240,7 @@ def test_without_port(web):
     for client in "10.0.1.1", "10.0.1.1:1000":
         e = explain(web, client)
         assert (e["answer"], e["server"]) == ("none", None)
-        assert e["notes"] == ["the group has no bucket that takes new "
-                              "connections"]
+        assert e["notes"] == ["no server is left to take new connections"]
 
 
 @switch
@@ -425,22 +424,21 @@ def test_edited_otherwise(web):
     assert e["answer"] == "unknown"
     assert e["notes"][0].endswith("stands for no server of the pool; --live "
                                   "shows what it does")
-    # A bucket that is watched.
-    web.ofctl("mod-group", "br0", re.sub(
-        r"(bucket_id:\d+,)", r"\1watch_port:1,", group))
+    # Buckets that watch a port that there is not: all are dead.
+    web.ofctl("mod-group", "br0", re.sub(r"watch_port:\d+", "watch_port:99",
+                                         group))
     e = explain(web, "10.0.1.1:34567", "--live")
-    assert e["live"]["agrees"] is True
-    assert e["notes"][0].startswith("buckets watch ports or groups")
+    assert e["answer"] == "none" and e["live"]["member"] is None
     # No longer lbgen's, and gone.
     gone = [f"the pool's group {number} is gone from the bridge, or is not "
             "lbgen's any more"]
     web.ofctl("mod-group", "br0", re.sub("selection_method_param=[0-9]+",
                                          "selection_method_param=5", group))
     e = explain(web, "10.0.1.1:34567")
-    assert (e["answer"], e["notes"]) == ("none", gone)
+    assert e["answer"] == "none" and gone[0] in e["notes"]
     web.ofctl("del-groups", "br0", f"group_id={number}")
     e = explain(web, "10.0.1.1:34567")
-    assert (e["answer"], e["notes"][0]) == ("none", gone[0])
+    assert e["answer"] == "none" and gone[0] in e["notes"]
     assert web.connect("c1", VIP, 80, timeout=0.5).failures == 1
 
 

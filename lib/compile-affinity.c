@@ -33,6 +33,7 @@
 
 /* In the register for turns, which such pools do not have: asked again. */
 #define STAGE_ASKED_AGAIN 1
+#define STAGE_HELD 2            /* Sent to the server that the client has. */
 
 static bool
 has_affinity(const struct assignment *a)
@@ -101,12 +102,19 @@ compiler_emit_dispatch(struct compiler *c, const struct assignment *a,
 static void
 emit_pinned(struct compiler *c, const struct assignment *a, size_t i)
 {
+    bool by_turn = pool_selection(a->pool) == POLICY_BY_TURN;
+    uint32_t hold = by_turn ? OFPG_ANY : compiler_hold_server(c, a, i);
     uint16_t member = a->members[i];
 
     compiler_match_dispatch(c, a);
     match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
-    act_set_u32(&c->acts, REG_MEMBER, member);
-    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    if (hold == OFPG_ANY) {
+        act_set_u32(&c->acts, REG_MEMBER, member);
+        act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    } else {
+        act_set_u32(&c->acts, REG_TURN, STAGE_HELD);
+        act_group(&c->acts, hold);
+    }
     compiler_emit_dispatch(c, a, DISPATCH_PINNED, member,
                            &a->pool->servers[i].loc);
 }
@@ -114,17 +122,31 @@ emit_pinned(struct compiler *c, const struct assignment *a, size_t i)
 /* The pool's group has picked this server for a client of 'family'. */
 static void
 emit_picked(struct compiler *c, const struct assignment *a, size_t i,
-            enum family family)
+            enum family family, uint32_t stage, uint16_t priority)
 {
     uint16_t member = a->members[i];
 
     compiler_match_dispatch(c, a);
     compiler_match_protocol(c, family, a->pool->protocol);
     compiler_match_member(c, member);
-    match_set_reg(&c->match, REG_TURN - MFF_REG0, STAGE_ASKED_AGAIN);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, stage);
     compiler_put_remember(c, a, family, member);
     act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
-    compiler_emit_dispatch(c, a, DISPATCH_TAKEN, member,
+    compiler_emit_dispatch(c, a, priority, member, &a->pool->servers[i].loc);
+}
+
+/* The server that the client has is alive. */
+static void
+emit_held(struct compiler *c, const struct assignment *a, size_t i)
+{
+    uint16_t member = a->members[i];
+
+    compiler_match_dispatch(c, a);
+    compiler_match_member(c, member);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, STAGE_HELD);
+    match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit_dispatch(c, a, DISPATCH_HELD, member,
                            &a->pool->servers[i].loc);
 }
 
@@ -155,8 +177,15 @@ compile_affinity(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         if (server_effective_weight(&a->pool->servers[i])) {
             emit_pinned(c, a, i);
+            if (!by_turn) {
+                emit_held(c, a, i);
+            }
             for (size_t j = 0; !by_turn && j < a->pool->vips.n; j++) {
-                emit_picked(c, a, i, ip_family(&a->pool->vips.ip[j]));
+                enum family family = ip_family(&a->pool->vips.ip[j]);
+
+                emit_picked(c, a, i, family, STAGE_ASKED_AGAIN,
+                            DISPATCH_TAKEN);
+                emit_picked(c, a, i, family, STAGE_HELD, DISPATCH_STEPPED_IN);
             }
         }
     }

@@ -233,7 +233,9 @@ enum dispatch_priority {
     DISPATCH_BEGIN_ANY = 29,    /* Nobody has asked yet: any protocol. */
     DISPATCH_BEGIN = 30,        /* Likewise: one with ports. */
     DISPATCH_TAKEN = 35,        /* This server takes the connection. */
-    DISPATCH_PINNED = 40        /* The client has a server. */
+    DISPATCH_PINNED = 40,       /* The client has a server. */
+    DISPATCH_STEPPED_IN = 45,   /* It is dead, this one stands in. */
+    DISPATCH_HELD = 50          /* It is alive. */
 };
 
 /* Emits the flow that answers ARP requests for 'vip' of 'pool', which is

@@ -191,6 +191,21 @@ def test_low_bits_of_a_dead_server(lab):
     assert all(len(s) == 1 for s in traffic.by_source.values())
 
 
+def test_affinity_to_a_dead_server(lab):
+    """Its clients get another one, and stay there when it comes back."""
+    apply(lab, pool(lab, affinity={"by": "client"}))
+    [first] = served(lab, 1)
+    settle(lab)
+    assert set(served(lab, 20)) == {first}
+    link(lab, first, False)
+    [second] = served(lab, 1)
+    settle(lab)
+    assert second != first
+    assert set(served(lab, 20)) == {second}
+    link(lab, first, True)
+    assert set(served(lab, 20)) == {second}
+
+
 # Nobody
 
 def test_on_empty_drop(lab):

@@ -339,7 +339,8 @@ def test_apply_overtaken_by_apply(lab, before, moment):
         before=lab.pool_yaml([1, 5, 5]) if before == "a pool" else None,
         by=lambda: lab.lbgen("apply", others))
     assert relay.seen[OPEN] == 2
-    assert "groups +0 ~1 -1," in result.stdout  # "more" is taken off again.
+    # "more" is taken off again, with its chain.
+    assert "groups +0 ~1 -2," in result.stdout
     assert lab.lbgen("diff", mine).stdout == ""
     assert not any("10.0.0.101" in flow for flow in lab.flows())
 

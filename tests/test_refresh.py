@@ -92,6 +92,8 @@ class Simulation:
             path.unlink(missing_ok=True)
         else:
             path.write_text(text)
+            # Time in here goes its own way, files' must as well.
+            os.utime(path, (self.now, self.now))
 
     def round(self, samples=None, after=INTERVAL):
         """One round, in which servers say what 'samples' maps their names to:

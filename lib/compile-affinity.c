@@ -67,7 +67,9 @@ compiler_put_remember(struct compiler *c, const struct assignment *a,
 uint8_t
 compiler_picked_table(const struct compiler *c, const struct assignment *a)
 {
-    return compiler_table(c, has_affinity(a) ? TABLE_DISPATCH : TABLE_SERVER);
+    return compiler_table(c, (has_affinity(a)
+                              && pool_selection(a->pool) != POLICY_BY_TURN
+                              ? TABLE_DISPATCH : TABLE_SERVER));
 }
 
 void
@@ -110,7 +112,7 @@ emit_pinned(struct compiler *c, const struct assignment *a, size_t i)
     match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
     if (hold == OFPG_ANY) {
         act_set_u32(&c->acts, REG_MEMBER, member);
-        act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+        compiler_put_stay(c, a, i);
     } else {
         act_set_u32(&c->acts, REG_TURN, STAGE_HELD);
         act_group(&c->acts, hold);

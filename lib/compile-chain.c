@@ -144,6 +144,14 @@ emit_empty(struct compiler *c, const struct assignment *a)
                   cookie_make(COOKIE_EMPTY, a->id, 0), &pool->loc);
 }
 
+/* Whether the switch watches the port of server 'index'. */
+static bool
+is_watched(const struct compiler *c, const struct assignment *a, size_t index)
+{
+    return (watcher_find_port(c->watcher, a->pool, &a->pool->servers[index])
+            != PORT_NONE);
+}
+
 /* Whether the switch may find 'tier' dead. */
 static bool
 tier_may_die(const struct compiler *c, const struct assignment *a, size_t tier)
@@ -152,8 +160,7 @@ tier_may_die(const struct compiler *c, const struct assignment *a, size_t tier)
 
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (pool->servers[i].tier == tier && server_takes(pool, i)
-            && watcher_find_port(c->watcher, pool, &pool->servers[i])
-               == PORT_NONE) {
+            && !is_watched(c, a, i)) {
             return false;
         }
     }
@@ -167,9 +174,7 @@ watches_any(const struct compiler *c, const struct assignment *a)
     const struct pool *pool = a->pool;
 
     for (size_t i = 0; i < pool->n_servers; i++) {
-        if (server_takes(pool, i)
-            && watcher_find_port(c->watcher, pool, &pool->servers[i])
-               != PORT_NONE) {
+        if (server_takes(pool, i) && is_watched(c, a, i)) {
             return true;
         }
     }
@@ -181,10 +186,14 @@ compiler_has_chain(const struct compiler *c, const struct assignment *a)
 {
     size_t first = tier_first(a->pool);
 
-    if (pool_has_slot_flows(a->pool)) {
-        return watches_any(c, a) || !tier_n_taking(a->pool, first, NULL);
+    if (!tier_n_taking(a->pool, first, NULL)) {
+        return true;
+    } else if (pool_has_slot_flows(a->pool)
+               || pool_selection(a->pool) == POLICY_BY_TURN) {
+        return watches_any(c, a);
     }
-    return (tier_group_id(a, first) != assignment_group_id(a)
+    return ((a->pool->affinity.by != AFFINITY_NONE && watches_any(c, a))
+            || tier_group_id(a, first) != assignment_group_id(a)
             || tier_may_die(c, a, first));
 }
 
@@ -231,6 +240,30 @@ compile_chain(struct compiler *c, const struct assignment *a)
     if (compiler_has_pin(a)) {
         compile_pin(c, a);
     }
+}
+
+void
+compiler_put_stay(struct compiler *c, const struct assignment *a, size_t index)
+{
+    struct ofputil_group_mod gm = {
+        .type = OFPGT11_FF,
+        .group_id = group_make(GROUP_STAY, a->members[index]),
+    };
+    struct ofpbuf acts;
+
+    if (!is_watched(c, a, index)) {
+        act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+        return;
+    }
+    ovs_list_init(&gm.buckets);
+    ofpbuf_init(&acts, 16);
+    act_resubmit(&acts, compiler_table(c, TABLE_SERVER));
+    add_bucket(&gm, &acts)->watch_port = (OVS_FORCE ofp_port_t)
+        watcher_find_port(c->watcher, a->pool, &a->pool->servers[index]);
+    add_group(group_make(GROUP_CHAIN, a->id), &gm);
+    compiler_emit_group(c, &gm, &a->pool->loc);
+    ofputil_uninit_group_mod(&gm);
+    act_group(&c->acts, gm.group_id);
 }
 
 uint32_t

@@ -79,6 +79,7 @@ compiler_set_selection(const struct pool *pool,
     props->selection_method_param = GROUP_MAGIC;
     switch (dist.selection) {
     case POLICY_BY_CONNECTION:
+    case POLICY_BY_TURN:
         strcpy(props->selection_method, "dp_hash");
         break;
 
@@ -96,9 +97,6 @@ compiler_set_selection(const struct pool *pool,
         strcpy(props->selection_method, "hash");
         hash_low_bits(pool, &props->fields);
         break;
-
-    case POLICY_BY_TURN:
-        break;                  /* Has no group. */
     }
     free(dist.shares);
 }
@@ -152,11 +150,17 @@ compile_table(struct compiler *c, const struct assignment *a, size_t tier)
 void
 compile_group(struct compiler *c, const struct assignment *a)
 {
-    if (pool_has_slot_flows(a->pool)) {
+    bool in_flows = true;
+
+    if (pool_selection(a->pool) == POLICY_BY_TURN) {
+        compile_turns(c, a);
+    } else if (pool_has_slot_flows(a->pool)) {
         compile_slots(c, a);
-        if (!compiler_has_chain(c, a)) {
-            return;
-        }
+    } else {
+        in_flows = false;
+    }
+    if (in_flows && !compiler_has_chain(c, a)) {
+        return;
     }
     for (size_t tier = 0; tier < a->pool->n_tiers; tier++) {
         if (tier_slots(a, tier)) {

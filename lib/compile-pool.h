@@ -162,6 +162,12 @@ void compiler_put_server(const struct compiler *, const struct assignment *,
 uint32_t compiler_hold_server(struct compiler *, const struct assignment *,
                               size_t index);
 
+/* For flows that have put the member of server 'index' into its register:
+ * appends what gets packets there as long as it is alive, and else through the
+ * pool's chain. */
+void compiler_put_stay(struct compiler *, const struct assignment *,
+                       size_t index);
+
 /* Whether the pool has a chain: something may be dead, or comes in order. */
 bool compiler_has_chain(const struct compiler *, const struct assignment *);
 

@@ -41,6 +41,10 @@
  * threads do, in the kernel's datapath or with DPDK, connections at the same
  * moment may take the same turn.
  *
+ * Where the switch watches a server's port and that is down, those whose turn
+ * would be that server's go through the pool's chain: they spread over the
+ * others by a hash, and the turn is over all the same.
+ *
  * Turns are known by server, so that the switch goes on with the right one
  * when the pool changes: see turn_find(), which says the same. */
 
@@ -124,7 +128,7 @@ emit_taken(struct compiler *c, const struct assignment *a,
                    REG_POOL, a->id, REG_TURN,
                    turn_id(a, turns, (turn + 1) % turns->n));
     compiler_put_remember(c, a, family, member);
-    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_put_stay(c, a, server);
     compiler_emit_dispatch(c, a, DISPATCH_TAKEN, member,
                            &a->pool->servers[server].loc);
 }
@@ -169,6 +173,10 @@ compile_turns(struct compiler *c, const struct assignment *a)
     }
     if (turns.n) {
         emit_outdated(c, a, &turns);
+    } else {
+        compiler_match_dispatch(c, a);
+        act_group(&c->acts, group_make(GROUP_CHAIN, a->id));
+        compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
     }
     turns_uninit(&turns);
 }

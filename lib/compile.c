@@ -80,11 +80,7 @@ compile_pool(struct compiler *c, const struct assignment *a)
         compile_proxy(c, a->pool);
     }
     connections_compilers[a->pool->connections].pool(c, a);
-    if (pool_selection(a->pool) == POLICY_BY_TURN) {
-        compile_turns(c, a);
-    } else {
-        compile_group(c, a);
-    }
+    compile_group(c, a);
     if (a->pool->affinity.by != AFFINITY_NONE) {
         compile_affinity(c, a);
     }

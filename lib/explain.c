@@ -306,6 +306,7 @@ is_own_group(const struct explanation *e, uint32_t group_id)
     switch (group_kind(group_id)) {
     case GROUP_TIER:
     case GROUP_HOLD:
+    case GROUP_STAY:
         return explain_find_member(e->assignment, id) != SIZE_MAX;
     default:
         return id == e->assignment->id;
@@ -594,7 +595,8 @@ explain_create(const struct bridge *bridge, const char *name,
     init_packet(e, client, port);
 
     e->group_id = reach_first_group(bridge, a);
-    e->group = (pool_has_slot_flows(a->pool)
+    e->group = (pool_selection(a->pool) == POLICY_BY_TURN ? NULL
+                : pool_has_slot_flows(a->pool)
                 ? pick_slots_create(&alive, a)
                 : pick_follow(&alive, &e->group_id));
     if (e->group) {
@@ -605,6 +607,7 @@ explain_create(const struct bridge *bridge, const char *name,
         /* The group does not matter. */
     } else if (pool_selection(a->pool) == POLICY_BY_TURN) {
         answer_by_turn(e);
+        note_dead(e, bridge);
     } else if (e->group) {
         set_answer(e);
         follow_dead_slot(e, bridge);

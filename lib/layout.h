@@ -183,6 +183,8 @@ enum group_kind {
                                  * long as it is alive; else the chain. */
     GROUP_SLOTS_LOW = 0x6c66,   /* Second step, by client. */
     GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
+    GROUP_STAY = 0x6c69,        /* A server that is chosen already, as long as
+                                 * it is alive; else the chain. */
     GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */
 };
 

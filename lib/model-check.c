@@ -144,29 +144,6 @@ check_backups(const struct pool *pool, struct diags *diags)
     }
 }
 
-/* Turns are flows, which are not dead or alive. */
-static void
-check_turns(const struct pool *pool, struct diags *diags)
-{
-    bool watches = pool->watch == WATCH_LINK;
-    bool has_backup = false;
-    char owner[OWNER_SIZE];
-
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        watches |= pool->servers[i].watch == WATCH_LINK;
-        has_backup |= pool->servers[i].backup;
-    }
-    if (pool_selection(pool) == POLICY_BY_TURN
-        && (watches || has_backup || pool->on_empty != ON_EMPTY_DROP)) {
-        diag_error(diags, &pool->loc, "%s: policy \"%s\" cannot have %s: "
-                   "turns do not look at ports; take another policy, or "
-                   "\"check\", which takes a dead server's turns away",
-                   owner_format("pool", pool->name, owner), pool->policy->name,
-                   (watches ? "\"watch: link\"" : has_backup ? "backups"
-                    : "\"on_empty: pass\""));
-    }
-}
-
 /* Open vSwitch refuses buckets that watch the bridge's own port. */
 static void
 check_watch(const struct pool *pool, const struct server *server,
@@ -205,7 +182,6 @@ pool_check(const struct pool *pool, struct diags *diags)
     }
     check_set_names(pool, &names, &arena, diags);
     check_backups(pool, diags);
-    check_turns(pool, diags);
     strmap_uninit(&names);
     strmap_uninit(&endpoints);
     arena_uninit(&arena);

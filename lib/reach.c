@@ -51,7 +51,8 @@ take_slots(const struct assignment *a, struct reach *reach)
     double dead = 0;
 
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        double share = (double) assignment_n_slots(a, i) / a->pool->n_slots;
+        size_t size = assignment_size(a);
+        double share = size ? (double) assignment_n_slots(a, i) / size : 0;
 
         if (reach_is_down(reach, a, i)) {
             dead += share;
@@ -137,7 +138,8 @@ reach_compute(const struct bridge *bridge, const struct assignment *a,
     reach->is_pinned = reach->pinned_tier != SIZE_MAX;
     take_ports(bridge, a, reach);
     count_unserved(bridge, a, reach);
-    if (pool_has_slot_flows(a->pool) || !group) {
+    if (!group || pool_has_slot_flows(a->pool)
+        || pool_selection(a->pool) == POLICY_BY_TURN) {
         double dead = take_slots(a, reach);
 
         if (group && dead > 0) {

@@ -55,6 +55,7 @@ EXTRA_DIST += \
 	tests/sandbox \
 	tests/slot_model.py \
 	tests/test_affinity.py \
+	tests/test_alive.py \
 	tests/test_apply.py \
 	tests/test_arp.py \
 	tests/test_bench.py \

@@ -59,12 +59,12 @@ LAST_SOURCE_PORT = 60000
 GENERATION = "group_id=1818361856,"
 
 
-
 def is_chain(line):
     """Whether a line of ovs-ofctl(8) is on a group of lbgen that only leads to
     others, or is there to be watched: see lib/layout.h."""
     group_id = int(re.search(r"group_id=(\d+)", line)[1])
-    return group_id == 0x6c630000 or group_id >> 16 in (0x6c64, 0x6c65)
+    return (group_id == 0x6c630000
+            or group_id >> 16 in (0x6c64, 0x6c65, 0x6c69))
 
 
 
@@ -341,20 +341,31 @@ class Lab:
         """Plugs or pulls the host's cable."""
         self._ip_batch(self.hosts[host].netns,
                        [f"link set eth0 {'up' if up else 'down'}"])
+        if up:
+            # Routes go when a link does.
+            for other in self.hosts.values():
+                if other.more_addresses and other.name != host:
+                    self._add_route(self.hosts[host], other)
+
+    def _more_addresses(self, host):
+        return f"10.{list(self.hosts).index(host) + 1}.0.0/16"
+
+    def _add_route(self, host, to):
+        self._ip_batch(host.netns, [
+            f"route replace {self._more_addresses(to.name)} via {to.ip}"])
 
     def client_addresses(self, host, n):
         """Gives 'host' 'n' addresses more, for connect(sources=...), and
         returns them.  They are behind it, as a router's customers are: nobody
         sends ARP requests for them, the other hosts have a route."""
         number = list(self.hosts).index(host) + 1
-        base = f"10.{number}.0.0/16"
+        base = self._more_addresses(host)
         if not self.hosts[host].more_addresses:
             self._ip_batch(self.hosts[host].netns,
                            [f"route add local {base} dev lo"])
             for other in self.hosts.values():
                 if other.name != host:
-                    self._ip_batch(other.netns, [
-                        f"route add {base} via {self.hosts[host].ip}"])
+                    self._add_route(other, self.hosts[host])
         first = self.hosts[host].more_addresses + 1
         self.hosts[host].more_addresses += n
         return [f"10.{number}.{i // 250}.{i % 250 + 1}"

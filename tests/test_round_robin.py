@@ -252,7 +252,7 @@ def test_another_policy_and_back(lab):
     lab.lbgen("apply", path)
     groups = lab.groups()
     apply(lab, [1, 1, 1])
-    assert lab.groups() == []
+    assert lab.groups() == groups       # For what a dead server gives up.
     assert several(lab, 3) == ["s1", "s2", "s3"]
     lab.lbgen("apply", path)
     assert lab.groups() == groups

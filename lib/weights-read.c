@@ -137,7 +137,8 @@ check_braces(const struct reader *r, const struct source_loc *loc,
     return true;
 }
 
-/* Reads a text that may have braces. */
+/* Reads a text that may have braces, in the place of one that another key of
+ * the same source has given. */
 static bool
 read_template(const struct reader *r, const struct node *node, char **text)
 {
@@ -146,6 +147,7 @@ read_template(const struct reader *r, const struct node *node, char **text)
     if (!value_text(r, node, &s) || !check_braces(r, &node->loc, s)) {
         return false;
     }
+    free(*text);
     *text = lb_xstrdup(s);
     return true;
 }

@@ -108,9 +108,9 @@ def test_a_server_dies_and_comes_back(site):
 
         begin = time.monotonic()
         site.kill("s2")
-        monitor.wait("bridge updated: .*health")
         monitor.wait(r'server down: pool=web server=s2 was=up '
                      'error="Connection refused"')
+        wait_for(lambda: slots(lab)["s2"] == 0, "slots")
         took = time.monotonic() - begin
         print(f"taken out after {took:.3f} s")
         assert took < 0.3 + MARGIN

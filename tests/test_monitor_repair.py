@@ -261,6 +261,7 @@ def test_both_are_killed(site):      # noqa: F811
         assert_whole(lab, path)
 
 
+@pytest.mark.traffic            # Sanitizers keep freed memory for a while.
 def test_no_leak(site):      # noqa: F811
     """Descriptors and memory stay what they are over failovers, repairs and
     reloads."""

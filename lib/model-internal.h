@@ -56,6 +56,11 @@ bool value_name(const struct reader *, const struct node *, char **name);
  * none. */
 const char *node_get_name(const struct node *);
 
+/* Reads the number from 0 to 'max' that 'key' of a record's mapping 'node'
+ * has.  False if there is none or it is another one. */
+bool node_get_number(const struct node *node, const char *key, int64_t max,
+                     int64_t *value);
+
 /* Readers of keys that lib/path.h is about: as in struct field. */
 bool read_pool_reply_to(const struct reader *, const struct node *, void *);
 bool read_pool_snat(const struct reader *, const struct node *, void *);

@@ -303,3 +303,17 @@ node_locate(const struct node *node, const char *key)
 
     return value ? &value->loc : &node->loc;
 }
+
+bool
+node_get_number(const struct node *node, const char *key, int64_t max,
+                int64_t *value)
+{
+    const struct node *number = node_get(node, key);
+    char *end;
+
+    if (!number || number->type != NODE_SCALAR) {
+        return false;
+    }
+    *value = strtoll(number->scalar, &end, 10);
+    return end != number->scalar && !*end && *value >= 0 && *value <= max;
+}

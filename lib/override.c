@@ -115,21 +115,6 @@ override_write(const struct pool *pool, FILE *stream)
     putc('}', stream);
 }
 
-/* Reads a number from 0 to 'max' out of the value of 'key'. */
-static bool
-read_number(const struct node *node, const char *key, int64_t max,
-            int64_t *value)
-{
-    const struct node *number = node_get(node, key);
-    char *end;
-
-    if (!number || number->type != NODE_SCALAR) {
-        return false;
-    }
-    *value = strtoll(number->scalar, &end, 10);
-    return end != number->scalar && !*end && *value >= 0 && *value <= max;
-}
-
 static bool
 read_state(const struct node *node, struct override *o)
 {
@@ -144,8 +129,8 @@ read_state(const struct node *node, struct override *o)
         if (!strcmp(state->scalar, word->name)) {
             o->has_state = true;
             o->state = word->value;
-            return read_number(node, "state_since", INT64_MAX,
-                               &o->state_since);
+            return node_get_number(node, "state_since", INT64_MAX,
+                                   &o->state_since);
         }
     }
     return false;
@@ -158,14 +143,14 @@ read_weight(const struct node *node, struct override *o)
 
     if (!node_get(node, "percent") && !node_get(node, "weight")) {
         return true;
-    } else if (read_number(node, "percent", OVERRIDE_MAX_PERCENT, &value)) {
+    } else if (node_get_number(node, "percent", OVERRIDE_MAX_PERCENT, &value)) {
         o->is_percent = true;
-    } else if (!read_number(node, "weight", MODEL_MAX_WEIGHT, &value)) {
+    } else if (!node_get_number(node, "weight", MODEL_MAX_WEIGHT, &value)) {
         return false;
     }
     o->has_weight = true;
     o->weight = value;
-    return read_number(node, "weight_since", INT64_MAX, &o->weight_since);
+    return node_get_number(node, "weight_since", INT64_MAX, &o->weight_since);
 }
 
 bool

@@ -148,21 +148,6 @@ refreshed_write(const struct pool *pool, FILE *stream)
     fputs("}}", stream);
 }
 
-/* Reads a number from 0 to 'max' out of the value of 'key'. */
-static bool
-read_number(const struct node *node, const char *key, int64_t max,
-            int64_t *value)
-{
-    const struct node *number = node_get(node, key);
-    char *end;
-
-    if (!number || number->type != NODE_SCALAR) {
-        return false;
-    }
-    *value = strtoll(number->scalar, &end, 10);
-    return end != number->scalar && !*end && *value >= 0 && *value <= max;
-}
-
 static bool
 read_values(const struct node *node, const char *key, double *values)
 {
@@ -194,14 +179,14 @@ read_one(const struct node *node, struct server *server)
     int64_t ratio, percent, start, since, away, moving, missed, agent;
 
     if (node->type != NODE_MAPPING
-        || !read_number(node, "ratio", UINT16_MAX, &ratio)
-        || !read_number(node, "percent", UINT16_MAX, &percent)
-        || !read_number(node, "start", REFRESHED_WHOLE, &start)
-        || !read_number(node, "since", INT64_MAX, &since)
-        || !read_number(node, "away", 1, &away)
-        || !read_number(node, "moving", 1, &moving)
-        || !read_number(node, "missed", UINT16_MAX, &missed)
-        || !read_number(node, "agent", AGENT_DRAIN, &agent)) {
+        || !node_get_number(node, "ratio", UINT16_MAX, &ratio)
+        || !node_get_number(node, "percent", UINT16_MAX, &percent)
+        || !node_get_number(node, "start", REFRESHED_WHOLE, &start)
+        || !node_get_number(node, "since", INT64_MAX, &since)
+        || !node_get_number(node, "away", 1, &away)
+        || !node_get_number(node, "moving", 1, &moving)
+        || !node_get_number(node, "missed", UINT16_MAX, &missed)
+        || !node_get_number(node, "agent", AGENT_DRAIN, &agent)) {
         return false;
     }
     r->ratio = ratio;
@@ -224,7 +209,8 @@ refreshed_read(const struct node *node, struct pool *pool)
     if (!node) {
         return true;
     } else if (node->type != NODE_MAPPING
-               || !read_number(node, "at", INT64_MAX, &pool->refreshed_at)) {
+               || !node_get_number(node, "at", INT64_MAX,
+                                   &pool->refreshed_at)) {
         return false;
     }
     servers = node_get(node, "servers");

@@ -15,7 +15,8 @@
 #include <openvswitch/meta-flow.h>
 #include <openvswitch/ofpbuf.h>
 
-#include "lib/model.h"
+#include "lib/address.h"
+#include "lib/port-set.h"
 
 /* The lowest 'n_bits' bits of a field. */
 struct mf_subfield act_low_bits(enum mf_field_id, unsigned int n_bits);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Addresses of the model: to text, from text, compared. */
-
-#include "lib/model.h"
+#include "lib/address.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -169,24 +167,6 @@ mac_from_string(const char *s, struct mac *mac)
         mac->ea[i] = hex_value(s[0]) << 4 | hex_value(s[1]);
     }
     return true;
-}
-
-const char *
-claim_format(const struct ip *ip, const struct port_set *ports,
-             enum protocol protocol, char buf[CLAIM_STRLEN])
-{
-    char address[IP_STRLEN], text[PORT_SET_STRLEN];
-
-    if (protocol == PROTOCOL_ANY) {
-        snprintf(buf, CLAIM_STRLEN, "%s/%s", ip_format(ip, address),
-                 protocol_name(protocol));
-    } else {
-        snprintf(buf, CLAIM_STRLEN, ip_is_v4(ip) ? "%s:%s/%s"
-                                                 : "[%s]:%s/%s",
-                 ip_format(ip, address), port_set_format(ports, text),
-                 protocol_name(protocol));
-    }
-    return buf;
 }
 
 struct mac

@@ -6,6 +6,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/actions.c \
 	lib/actions.h \
 	lib/address.c \
+	lib/address.h \
 	lib/alive.c \
 	lib/alive.h \
 	lib/answer-agent.c \

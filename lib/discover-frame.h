@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/model.h"
+#include "lib/address.h"
 
 /* Room for any of them. */
 #define DISCOVER_FRAME_SIZE 86

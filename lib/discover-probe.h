@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #include "lib/diag.h"
-#include "lib/model.h"
+#include "lib/address.h"
 #include "lib/session.h"
 
 #define PROBE_LIFETIME 5

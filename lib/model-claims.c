@@ -242,3 +242,21 @@ model_check_claims(const struct model *model, const struct node *pools_node,
     free(vips.claims);
     free(replies.claims);
 }
+
+const char *
+claim_format(const struct ip *ip, const struct port_set *ports,
+             enum protocol protocol, char buf[CLAIM_STRLEN])
+{
+    char address[IP_STRLEN], text[PORT_SET_STRLEN];
+
+    if (protocol == PROTOCOL_ANY) {
+        snprintf(buf, CLAIM_STRLEN, "%s/%s", ip_format(ip, address),
+                 protocol_name(protocol));
+    } else {
+        snprintf(buf, CLAIM_STRLEN, ip_is_v4(ip) ? "%s:%s/%s"
+                                                 : "[%s]:%s/%s",
+                 ip_format(ip, address), port_set_format(ports, text),
+                 protocol_name(protocol));
+    }
+    return buf;
+}

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "lib/address.h"
 #include "lib/diag.h"
 #include "lib/document.h"
 #include "lib/port-set.h"
@@ -107,36 +108,6 @@ enum fallback {
     FALLBACK_NORMAL             /* A learning switch below everything else. */
 };
 
-/* An Ethernet address. */
-struct mac {
-    uint8_t ea[6];
-};
-
-/* An IPv4 address as v4-mapped IPv6, as OVS keeps them as well. */
-struct ip {
-    struct in6_addr addr;
-};
-
-enum family {
-    FAMILY_V4,
-    FAMILY_V6,
-    N_FAMILIES
-};
-
-/* What a VIP or a server is reached by: one address, or one of each family,
- * IPv4 first.  Nothing translates between families, so what comes to a VIP of
- * one goes to the server's address of the same. */
-struct ips {
-    struct ip ip[N_FAMILIES];
-    size_t n;                   /* 0 if they could not be read. */
-};
-
-/* The first 'length' bits of an address; the others are 0. */
-struct prefix {
-    struct ip ip;
-    int length;
-};
-
 /* Where the replies of tracked servers go. */
 enum reply_to {
     REPLY_TO_ROUTE,             /* To the MAC that the server chose. */
@@ -148,10 +119,6 @@ enum proxy_arp {
     PROXY_ARP_ALL,              /* All but servers and VIPs. */
     PROXY_ARP_PREFIXES          /* And of those, some. */
 };
-
-/* VLANs are 1 to 4094, or: */
-#define VLAN_ANY 0              /* Left out. */
-#define VLAN_NONE 4095          /* Untagged. */
 
 /* How packets get to the servers of a pool and back: see lib/path.h. */
 struct path {
@@ -396,49 +363,11 @@ const char *on_down_name(enum on_down);
 const char *on_empty_name(enum on_empty);
 const char *watch_name(enum link_watch);
 
-/* Text forms.  Buffers of these sizes always suffice. */
-#define IP_STRLEN INET6_ADDRSTRLEN
-#define MAC_STRLEN 18
-const char *ip_format(const struct ip *, char buf[IP_STRLEN]);
-const char *mac_format(const struct mac *, char buf[MAC_STRLEN]);
-bool ip_from_string(const char *s, struct ip *);
-bool mac_from_string(const char *s, struct mac *);
-bool ip_is_v4(const struct ip *);
-uint32_t ip_v4(const struct ip *);          /* Host byte order. */
-struct ip ip_from_v4(uint32_t);             /* Likewise. */
-bool ip_equal(const struct ip *, const struct ip *);
-enum family ip_family(const struct ip *);
-const char *family_name(enum family);       /* "IPv4" or "IPv6". */
-
-/* The address of a family, NULL if there is none. */
-const struct ip *ips_find(const struct ips *, enum family);
-
-/* The mask of the first 'length' bits of an address.  For IPv4 what
- * ip_v4() gives of it. */
-struct ip ip_prefix_mask(enum family, int length);
-
-/* Whether 'ip' is among them; whether two have an address in common. */
-bool ips_contain(const struct ips *, const struct ip *ip);
-bool ips_meet(const struct ips *, const struct ips *);
-
-/* An address and port as in "10.0.0.1:80" and "[fd00::1]:80"; without port if
- * that is 0. */
-#define ENDPOINT_STRLEN (IP_STRLEN + 8)
-const char *endpoint_format(const struct ip *, uint16_t port,
-                            char buf[ENDPOINT_STRLEN]);
-
-bool mac_equal(const struct mac *, const struct mac *);
-
 /* "10.0.0.1:80,8000-8010/tcp", with an asterisk for every port, or
  * "10.0.0.1/any". */
 #define CLAIM_STRLEN (IP_STRLEN + PORT_SET_STRLEN + 8)
 const char *claim_format(const struct ip *, const struct port_set *,
                          enum protocol, char buf[CLAIM_STRLEN]);
-
-/* The MAC of a VIP for which the file gives none: locally administered
- * (IEEE 802, second-least bit of the first byte), a function of the address
- * alone. */
-struct mac ip_derive_mac(const struct ip *);
 
 /* Writes 'pool' (or 'settings') to 'stream' as one line of JSON, which is YAML
  * as well, in the words of the file: pool_read(pool_write(pool)) == pool. */

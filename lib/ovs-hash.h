@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/model.h"
+#include "lib/address.h"
 
 enum ovs_hash_build {
     OVS_HASH_MURMUR,            /* Plain x86-64, and others. */

@@ -10,6 +10,7 @@
 #include <openvswitch/dynamic-string.h>
 #include <openvswitch/json.h>
 
+#include "lbgen/report.h"
 #include "lib/summary.h"
 
 /* Words of explanations, in both forms. */
@@ -421,6 +422,7 @@ put_servers(struct json *object, const struct explanation *e)
                 put_string(server, p->name, value);
             }
         }
+        json_object_put(server, "health", report_health_json(get_server(e, i)));
         put_integer(server, "slots", true, e->n_slots[i]);
         put_share(server, "share", share(e, i));
         put_share(server, "asked", e->asked[i]);

@@ -255,9 +255,8 @@ override_to_json(const struct server *server)
     return object;
 }
 
-/* What is known of its health, null for nothing. */
-static struct json *
-health_to_json(const struct server *server)
+struct json *
+report_health_json(const struct server *server)
 {
     const struct health *h = &server->health;
     struct json *object;
@@ -325,7 +324,7 @@ status_server_to_json(const struct assignment *a, size_t i, double asked,
     json_object_put(object, "override",
                     override_to_json(&a->pool->servers[i]));
     json_object_put(object, "health",
-                    health_to_json(&a->pool->servers[i]));
+                    report_health_json(&a->pool->servers[i]));
     put_string(object, "effective_state",
                server_state_name(
                    server_effective_state(&a->pool->servers[i])));

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include <openvswitch/json.h>
+
 #include "lib/bridge.h"
 #include "lib/summary.h"
 #include "lib/traffic.h"
@@ -32,5 +34,9 @@ void report_status_text(const struct bridge *, const char *name,
                         const char *pool, size_t n_drift, FILE *);
 void report_status_json(const struct bridge *, const char *name,
                         const char *pool, size_t n_drift, FILE *);
+
+/* What is known of the health of a server, null for nothing: the same in all
+ * reports.  For the caller to free. */
+struct json *report_health_json(const struct server *);
 
 #endif /* lbgen/report.h */

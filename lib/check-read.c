@@ -4,6 +4,7 @@
 
 #include "lib/check.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,16 @@ read_interval(const struct reader *r, const struct node *node, void *check_)
 
     return value_milliseconds(r, node, CHECK_MIN_INTERVAL, CHECK_MAX_INTERVAL,
                               &check->interval);
+}
+
+static bool
+read_fast_interval(const struct reader *r, const struct node *node,
+                   void *check_)
+{
+    struct check *check = check_;
+
+    return value_milliseconds(r, node, CHECK_MIN_INTERVAL, CHECK_MAX_INTERVAL,
+                              &check->fast_interval);
 }
 
 static bool
@@ -288,6 +299,7 @@ static const struct field check_fields[] = {
     { "type", read_type, NULL },
     { "from", read_from, NULL },
     { "interval", read_interval, NULL },
+    { "fast_interval", read_fast_interval, NULL },
     { "timeout", read_timeout, NULL },
     { "rise", read_rise, NULL },
     { "fall", read_fall, NULL },
@@ -345,7 +357,12 @@ check_values(const struct reader *r, const struct node *node,
              const struct check *check)
 {
     const struct node *from = node_get(node, "from");
+    const struct node *fast = node_get(node, "fast_interval");
 
+    if (fast && check->fast_interval > check->interval) {
+        reader_error(r, &fast->loc, "fast_interval must not be longer than "
+                     "interval, %"PRIu32" ms", check->interval);
+    }
     if (from && check->from == CHECK_FROM_SWITCH) {
         reader_error(r, &from->loc, "\"from: switch\" is not supported yet; "
                      "checks go out from this host");

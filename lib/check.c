@@ -69,7 +69,9 @@ bool
 check_equal(const struct check *a, const struct check *b)
 {
     return (a->type == b->type && a->from == b->from
-            && a->interval == b->interval && a->timeout == b->timeout
+            && a->interval == b->interval
+            && a->fast_interval == b->fast_interval
+            && a->timeout == b->timeout
             && a->port == b->port && a->has_address == b->has_address
             && (!a->has_address || ip_equal(&a->address, &b->address))
             && same_text(a->method, b->method) && same_text(a->path, b->path)
@@ -130,6 +132,10 @@ check_write(const struct check *check, FILE *stream)
     fprintf(stream, ",\"interval\":\"%"PRIu32"ms\",\"timeout\":\"%"PRIu32
             "ms\",\"rise\":%"PRIu16",\"fall\":%"PRIu16, check->interval,
             check->timeout, check->rise, check->fall);
+    if (check->fast_interval) {
+        fprintf(stream, ",\"fast_interval\":\"%"PRIu32"ms\"",
+                check->fast_interval);
+    }
     fprintf(stream, ",\"from\":\"%s\"", word_name(check_from_words,
                                                   check->from));
     if (check->port) {

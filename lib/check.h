@@ -46,6 +46,8 @@ struct check {
     enum check_type type;
     enum check_from from;
     uint32_t interval;          /* Milliseconds from start to start. */
+    uint32_t fast_interval;     /* Likewise, while results speak against the
+                                 * state; 0 for 'interval'. */
     uint32_t timeout;           /* Milliseconds. */
     uint16_t rise;              /* Successes in a row that bring it up. */
     uint16_t fall;              /* Failures in a row that take it down. */

@@ -261,12 +261,15 @@ static void
 finish(void *item_, const char *error, int64_t took)
 {
     struct item *item = item_;
+    bool is_turning = false;
 
     item->attempt = NULL;
     for (struct watched *w = item->first; w; w = w->next) {
         take_result(item->checker, w, error, took);
+        is_turning = is_turning || health_track_is_turning(&w->track);
     }
-    schedule(item, check_next(item->target.check, item->began, loop_now()));
+    schedule(item, check_next(check_pace(item->target.check, is_turning),
+                              item->began, loop_now()));
 }
 
 static void

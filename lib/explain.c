@@ -13,6 +13,7 @@
 
 #include "lib/compile.h"
 #include "lib/found.h"
+#include "lib/health.h"
 #include "lib/layout.h"
 #include "lib/oftext.h"
 #include "lib/reach.h"
@@ -491,6 +492,25 @@ note_dead(struct explanation *e, const struct bridge *bridge)
     }
 }
 
+/* Notes whom checks take out. */
+static void
+note_health(struct explanation *e)
+{
+    for (size_t i = 0; i < e->assignment->pool->n_servers; i++) {
+        const struct server *server = get_server(e, i);
+        const struct health *h = &server->health;
+
+        if (h->state == HEALTH_DOWN || h->state == HEALTH_STARTING) {
+            add_note(e, "server %s is %s%s%s%s %s", server->name,
+                     health_state_name(h->state), h->error ? " (" : "",
+                     h->error ? h->error : "", h->error ? ")" : "",
+                     !h->out ? "and counts as up, because so many are"
+                     : h->state == HEALTH_DOWN ? "and gets no new connections"
+                     : "and gets no connections before it passes a check");
+        }
+    }
+}
+
 /* Notes where in the order of tiers the answer is. */
 static void
 note_tier(struct explanation *e, const struct bridge *bridge)
@@ -619,6 +639,7 @@ explain_create(const struct bridge *bridge, const char *name,
     } else {
         e->answer = EXPLAIN_NONE;
     }
+    note_health(e);
     check_path(e, bridge, name);
     note_client(e);
     return e;

@@ -27,7 +27,8 @@ health_track_rise(const struct health_track *track, const struct check *check)
 static void
 count_flap(struct health_track *track, const struct check *check, int64_t now)
 {
-    int64_t proof = (int64_t) check->interval * check->rise << track->flaps;
+    int64_t proof = ((int64_t) check_pace(check, true) * check->rise
+                     << track->flaps);
 
     if (track->up_since == INT64_MIN
         || now - track->up_since > HEALTH_CALM * proof) {
@@ -86,10 +87,24 @@ health_track_result(struct health_track *track, const struct check *check,
             : take_failure(track, check, now));
 }
 
-int64_t
-check_next(const struct check *check, int64_t began, int64_t now)
+bool
+health_track_is_turning(const struct health_track *track)
 {
-    int64_t next = began + check->interval;
+    return track->run && track->state != HEALTH_STARTING;
+}
+
+uint32_t
+check_pace(const struct check *check, bool is_turning)
+{
+    return (is_turning && check->fast_interval
+            && check->fast_interval < check->interval
+            ? check->fast_interval : check->interval);
+}
+
+int64_t
+check_next(uint32_t pace, int64_t began, int64_t now)
+{
+    int64_t next = began + pace;
 
     return next > now ? next : now;
 }

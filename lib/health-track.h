@@ -7,7 +7,9 @@
  *
  * One track for each server of a pool.  "fall" failures in a row take a server
  * down and "rise" successes bring it up again, as with HAProxy and keepalived.
- * A new server needs one success.
+ * A new server needs one success.  While results speak against the state of a
+ * server, but are not enough yet, checks follow one another faster if the file
+ * says so ("fast_interval").
  *
  * Flapping is damped: a server that goes down soon after it came up has to
  * prove itself for twice as long the next time, up to 2^HEALTH_MAX_FLAPS times
@@ -45,9 +47,18 @@ bool health_track_result(struct health_track *, const struct check *, bool ok,
 unsigned int health_track_rise(const struct health_track *,
                                const struct check *);
 
-/* When to begin the next check, of which the last one began at 'began' and was
- * over at 'now': never two at once, and no burst after a pause. */
-int64_t check_next(const struct check *, int64_t began, int64_t now);
+/* Whether results speak against the state that a server has, which may be
+ * about to change. */
+bool health_track_is_turning(const struct health_track *);
+
+/* Milliseconds from the start of one check to that of the next, for a server
+ * that 'is_turning' or not. */
+uint32_t check_pace(const struct check *, bool is_turning);
+
+/* When to begin the next check at that 'pace', of which the last one began at
+ * 'began' and was over at 'now': never two at once, and no burst after a
+ * pause. */
+int64_t check_next(uint32_t pace, int64_t began, int64_t now);
 
 /* How long after the start the first one begins, so that checks do not all
  * come at once: depends on 'seed' only. */

@@ -88,6 +88,7 @@ EXTRA_DIST += \
 	tests/test_monitor.py \
 	tests/test_monitor_metrics.py \
 	tests/test_monitor_repair.py \
+	tests/test_monitor_states.py \
 	tests/test_monitor_valgrind.py \
 	tests/test_moves.py \
 	tests/test_neighbor.py \

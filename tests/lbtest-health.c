@@ -16,9 +16,9 @@
 #include "lib/health-track.h"
 #include "lib/health.h"
 
-/* health-track STATE INTERVAL RISE FALL RESULT...: begins in STATE and takes
- * in results, one each INTERVAL ms: "+" and "-" in a row, or "wN" for a pause
- * of N ms.  Prints the time and the new state for each change. */
+/* health-track STATE INTERVAL[/FAST] RISE FALL RESULT...: begins in STATE and
+ * takes in results, one each INTERVAL or FAST ms: "+" and "-" in a row, or "wN"
+ * for a pause of N ms.  Prints the time and the new state for each change. */
 int
 lbtest_health_track(int argc, char *argv[])
 {
@@ -30,6 +30,8 @@ lbtest_health_track(int argc, char *argv[])
         return EXIT_FAILURE;
     }
     check.interval = atoi(argv[2]);
+    check.fast_interval = strchr(argv[2], '/') ? atoi(strchr(argv[2], '/') + 1)
+                                               : 0;
     check.rise = atoi(argv[3]);
     check.fall = atoi(argv[4]);
     health_track_init(&track, (!strcmp(argv[1], "starting") ? HEALTH_STARTING
@@ -46,7 +48,7 @@ lbtest_health_track(int argc, char *argv[])
                 printf("%"PRId64" %s %"PRIu16"\n", now - 1000000,
                        health_state_name(track.state), track.flaps);
             }
-            now += check.interval;
+            now += check_pace(&check, health_track_is_turning(&track));
         }
     }
     return EXIT_SUCCESS;
@@ -63,7 +65,7 @@ lbtest_check_times(int argc, char *argv[])
         return EXIT_FAILURE;
     }
     check.interval = atoi(argv[1]);
-    printf("%"PRId64"\n", check_next(&check, atoll(argv[2]),
+    printf("%"PRId64"\n", check_next(check.interval, atoll(argv[2]),
                                      atoll(argv[3])));
     for (int i = 4; i < argc; i++) {
         printf("%"PRId64"\n", check_first(&check, strtoull(argv[i], NULL,

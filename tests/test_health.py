@@ -49,6 +49,23 @@ def test_states(state, results, changes):
     assert track(state, results) == changes
 
 
+@pytest.mark.parametrize("state, results, changes", [
+    # The first failure is found at the interval, the others follow soon.
+    ("up", "++---", [(220, "down", 0)]),
+    # One success, and all is as before.
+    ("up", "+--++---", [(340, "down", 0)]),
+    ("down", "--++", [(210, "up", 0)]),
+    # A new server has no state to lose.
+    ("starting", "---+", [(0, "starting", 0), (300, "up", 0)]),
+])
+def test_fast_interval(state, results, changes):
+    assert track(state, results, interval="100/10") == changes
+
+
+def test_slow_fast_interval():
+    assert track("up", "---", interval="100/500") == [(200, "down", 0)]
+
+
 def test_rise_and_fall_of_one():
     assert track("up", "-+-+", rise=1, fall=1)[:2] == [
         (0, "down", 0), (100, "up", 0)]
@@ -175,6 +192,7 @@ CHECKS = [
     {"type": "exec", "command": ["/bin/check", "-v", "a b"]},
     {"type": "exec", "command": "/bin/check", "interval": "1m"},
     {"type": "arp", "from": "host"},
+    {"type": "tcp", "interval": "2000ms", "fast_interval": "100ms"},
 ]
 
 

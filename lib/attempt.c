@@ -48,6 +48,8 @@ find_class(const struct check *check)
         return &attempt_icmp;
     case CHECK_ARP:
         return &attempt_arp;
+    case CHECK_ND:
+        return &attempt_nd;
     case CHECK_NONE:
     default:
         abort();

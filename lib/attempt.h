@@ -64,6 +64,7 @@ extern const struct attempt_class attempt_http;
 extern const struct attempt_class attempt_exec;
 extern const struct attempt_class attempt_icmp;
 extern const struct attempt_class attempt_arp;
+extern const struct attempt_class attempt_nd;
 
 void attempts_init(struct attempts *, struct loop *);
 void attempts_uninit(struct attempts *);

@@ -23,11 +23,15 @@ lib_liblbgen_a_SOURCES = \
 	lib/attempt-exec.c \
 	lib/attempt-http.c \
 	lib/attempt-icmp.c \
+	lib/attempt-nd.c \
+	lib/attempt-route.c \
+	lib/attempt-route.h \
 	lib/attempt-tcp.c \
 	lib/attempt.c \
 	lib/attempt.h \
 	lib/bridge.c \
 	lib/bridge.h \
+	lib/check-fit.c \
 	lib/check-read.c \
 	lib/check.c \
 	lib/check.h \

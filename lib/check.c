@@ -15,6 +15,7 @@ const struct word check_type_words[] = {
     { "exec", CHECK_EXEC },
     { "icmp", CHECK_ICMP },
     { "arp", CHECK_ARP },
+    { "nd", CHECK_ND },
     { "none", CHECK_NONE },
     { NULL, 0 }
 };
@@ -163,7 +164,14 @@ server_check(const struct pool *pool, const struct server *server)
 const struct ip *
 check_address(const struct check *check, const struct server *server)
 {
-    return check->has_address ? &check->address : &server->ips.ip[0];
+    const struct ip *ip = NULL;
+
+    if (check->has_address) {
+        return &check->address;
+    } else if (check->type == CHECK_ND) {
+        ip = ips_find(&server->ips, FAMILY_V6);
+    }
+    return ip ? ip : &server->ips.ip[0];
 }
 
 uint16_t

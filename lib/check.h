@@ -6,7 +6,7 @@
  * ==============================================
  *
  * What the file says under "check:", for a pool and perhaps otherwise for one
- * of its servers.  lib/probe.h carries checks out, lib/health-track.h makes a
+ * of its servers.  lib/attempt.h carries checks out, lib/health-track.h makes a
  * state of what they say.
  *
  * Pure. */
@@ -24,7 +24,8 @@ enum check_type {
     CHECK_HTTPS,
     CHECK_EXEC,                 /* A program says so by its exit status. */
     CHECK_ICMP,                 /* Answers pings. */
-    CHECK_ARP                   /* Answers ARP. */
+    CHECK_ARP,                  /* Answers ARP. */
+    CHECK_ND                    /* Answers neighbour solicitations. */
 };
 
 /* Who asks. */
@@ -86,7 +87,8 @@ void check_write(const struct check *, FILE *);
 const struct check *server_check(const struct pool *pool,
                                  const struct server *server);
 
-/* Where that one goes to. */
+/* Where that one goes to: the server's first address, or that of the family
+ * that the type is for. */
 const struct ip *check_address(const struct check *, const struct server *);
 uint16_t check_port(const struct check *, const struct server *);
 

@@ -139,8 +139,8 @@ class Result:
         return error
 
 
-def run(tmp_path, checks, ms=700, pools=None, **keys):
-    """Runs one server for each of 'checks'."""
+def checker_command(tmp_path, checks, ms, pools=None, **keys):
+    """What runs one server for each of 'checks'."""
     path = tmp_path / "checks.yaml"
     path.write_text(json.dumps({"pools": pools or [{
         "name": "web", "vip": "10.0.0.100", "port": 80, **keys,
@@ -148,7 +148,13 @@ def run(tmp_path, checks, ms=700, pools=None, **keys):
                      "check": {"interval": "200ms", "timeout": f"{TIMEOUT}ms",
                                "fall": 1, "rise": 1, **check}}
                     for i, check in enumerate(checks)]}]}))
-    result = subprocess.run([LBTEST, "checker", path, str(ms)], text=True,
+    return [LBTEST, "checker", path, str(ms)]
+
+
+def run(tmp_path, checks, ms=700, before=(), **keys):
+    """Runs one server for each of 'checks', by way of 'before'."""
+    command = checker_command(tmp_path, checks, ms, **keys)
+    result = subprocess.run([*before, *command], text=True,
                             capture_output=True, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
     return Result(result.stdout)
@@ -368,7 +374,7 @@ def test_exec_that_prints_without_end(tmp_path):
     assert_in_time(result)
 
 
-# Pings and ARP
+# Pings, ARP and neighbour discovery
 
 def test_icmp(tmp_path):
     result = run(tmp_path, [{"type": "icmp"},
@@ -395,6 +401,80 @@ def test_arp(tmp_path):
         "s1 unknown -> up", "s2 unknown -> down", "s3 unknown -> down"]
     assert result.error("s2") == "no answer in 300 ms"
     assert "no interface" in result.error("s3")
+
+
+def addresses6(host):
+    """Gives nd0 and its other end addresses, once they may be used."""
+    subprocess.run(["sh", "-ec", f"""
+        ip netns add {host}
+        ip link add nd0 type veth peer name eth0 netns {host}
+        ip address add fd00:98::1/64 dev nd0 nodad
+        ip -n {host} address add fd00:98::2/64 dev eth0 nodad
+        ip link set nd0 up
+        ip -n {host} link set eth0 up"""], check=True)
+
+
+@pytest.fixture(scope="module")
+def neighbor6():
+    """A host at the other end of a cable, fd00:98::2."""
+    addresses6("ndtest")
+    yield "ndtest"
+    subprocess.run(["ip", "link", "del", "nd0"], check=True)
+    subprocess.run(["ip", "netns", "del", "ndtest"], check=True)
+
+
+ND = {"type": "nd", "address": "fd00:98::2"}
+
+
+def test_nd(tmp_path, neighbor6):
+    result = run(tmp_path, [ND, {"type": "nd", "address": "fd00:98::3"},
+                            {"type": "nd", "address": "2001:db8::9"}])
+    assert sorted(result.changes) == [
+        "s1 unknown -> up", "s2 unknown -> down", "s3 unknown -> down"]
+    assert result.error("s2") == "no answer in 300 ms"
+    assert "no interface" in result.error("s3")
+
+
+def test_nd_asks_the_address_of_its_family(tmp_path, neighbor6):
+    """A server of both families is asked at that of IPv6."""
+    pool = {"name": "web", "vip": ["10.0.0.100", "fd00::100"], "port": 80,
+            "check": {"type": "nd", "interval": "100ms", "fall": 1},
+            "servers": [{"name": "s1", "ip": [ADDRESS, "fd00:98::2"]}]}
+    result = run(tmp_path, None, pools=[pool])
+    assert result.changes == ["s1 unknown -> up"]
+
+
+def test_nd_goes_down_in_time_and_comes_back(tmp_path, neighbor6):
+    """After fall times interval and the time-out, not before."""
+    check = {**ND, "interval": "100ms", "timeout": "100ms", "fall": 5}
+    process = subprocess.Popen(
+        checker_command(tmp_path, [check], 3000), text=True,
+        stdout=subprocess.PIPE)
+    lines = iter(process.stdout.readline, "")
+    assert "unknown -> up" in next(lines)
+    begin = time.monotonic()
+    link = ["ip", "-n", neighbor6, "link", "set", "eth0"]
+    subprocess.run([*link, "down"], check=True)
+    assert "up -> down" in next(lines)
+    took = time.monotonic() - begin
+    assert 0.35 < took < 0.5 + 0.1 + 0.5, took
+    subprocess.run([*link, "up"], check=True)
+    subprocess.run(["ip", "-n", neighbor6, "address", "replace",
+                    "fd00:98::2/64", "dev", "eth0", "nodad"], check=True)
+    assert "down -> up" in next(lines)
+    process.wait(20)
+
+
+@pytest.mark.parametrize("kind", ["arp", "nd"])
+def test_says_which_capability_is_missing(tmp_path, neighbor6, kind):
+    """Nothing but raw sockets takes one."""
+    check = {"type": kind, "address":
+             "fd00:98::2" if kind == "nd" else "10.99.0.2"}
+    result = run(tmp_path, [check],
+                 before=["setpriv", "--bounding-set=-net_raw",
+                         "--inh-caps=-net_raw"])
+    assert result.error() == \
+        "cannot ask: Operation not permitted (CAP_NET_RAW)"
 
 
 # All together

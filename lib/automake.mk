@@ -118,6 +118,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-fragments.c \
 	lib/model-internal.h \
 	lib/model-path.c \
+	lib/model-path-check.c \
 	lib/model-pool.c \
 	lib/model-ports.c \
 	lib/model-read.c \

@@ -36,10 +36,12 @@ static void
 put_arp_answer(struct compiler *c, const struct pool *pool,
                const struct ip *ip)
 {
+    const struct mac mac = path_snat_mac(c->model, pool, ip);
+
     match_set_dl_type(&c->match, htons(ETHERTYPE_ARP));
     match_set_nw_proto(&c->match, ARPOP_REQUEST);
     match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
-    compiler_put_arp_reply(c, &pool->vip_mac, ip);
+    compiler_put_arp_reply(c, &mac, ip);
 }
 
 void

@@ -51,10 +51,11 @@ match_icmp(struct compiler *c, enum family family, uint8_t type)
 static void
 put_reply(struct compiler *c, const struct pool *pool, const struct ip *vip)
 {
+    const struct mac mac = path_snat_mac(c->model, pool, vip);
     bool v4 = ip_is_v4(vip);
 
     act_move(&c->acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
-    act_set_mac(&c->acts, MFF_ETH_SRC, &pool->vip_mac);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &mac);
     if (v4) {
         act_move(&c->acts, MFF_IPV4_SRC, MFF_IPV4_DST, 32);
     } else {

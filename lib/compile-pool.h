@@ -244,14 +244,13 @@ enum dispatch_priority {
     DISPATCH_HELD = 50          /* It is alive. */
 };
 
-/* Emits the flow that answers ARP requests for 'vip' of 'pool', which is
- * IPv4.  The second is for requests by 'server' behind 'port', if that is in
- * another VLAN. */
-void compile_arp(struct compiler *, const struct pool *,
-                 const struct ip *vip);
+/* Emits the flow that answers ARP requests for 'ip', a VIP of 'pool' or an
+ * address that its servers see instead of clients', which is IPv4.  The second
+ * is for requests by 'server' behind 'port', if that is in another VLAN. */
+void compile_arp(struct compiler *, const struct pool *, const struct ip *);
 void compile_arp_side(struct compiler *, const struct pool *,
                       const struct server *server, uint16_t port,
-                      const struct ip *vip);
+                      const struct ip *);
 
 /* Emits the flows that answer ARP requests of the pool's servers for their
  * clients, and what goes with them; and what all pools share that have such
@@ -259,10 +258,13 @@ void compile_arp_side(struct compiler *, const struct pool *,
 void compile_proxy(struct compiler *, const struct pool *);
 void compile_proxy_common(struct compiler *);
 
-/* Emit the flows that answer neighbour solicitations for 'vip' of 'pool', which
- * is IPv6; and what all such VIPs share. */
+/* Likewise the flows that answer neighbour solicitations, for an address of
+ * IPv6; and what all such addresses share. */
 void compile_neighbor(struct compiler *, const struct pool *,
-                      const struct ip *vip);
+                      const struct ip *);
+void compile_neighbor_side(struct compiler *, const struct pool *,
+                           const struct server *server, uint16_t port,
+                           const struct ip *);
 void compile_neighbor_common(struct compiler *);
 
 /* Emits the flow that answers pings of 'vip' of 'pool'. */

@@ -80,6 +80,7 @@ emit_new(struct compiler *c, const struct assignment *a, const struct ip *vip)
 /* What connections whose clients the server does not see may come from. */
 struct snat_source {
     const struct ip *ip;
+    struct mac mac;
     struct port_set ports;
 };
 
@@ -97,6 +98,7 @@ add_sources(struct snat_sources *sources, const struct compiler *c,
         struct snat_source *source = &sources->sources[sources->n];
 
         source->ip = &ips->ip[i];
+        source->mac = path_snat_mac(c->model, pool, source->ip);
         sources->n += path_snat_ports(c->model, pool, source->ip,
                                       &source->ports);
     }
@@ -147,7 +149,7 @@ put_snat_delivery(struct compiler *c, const struct assignment *a,
 {
     act_ct_snat(&c->acts, path_snat_zone(c->settings, a->pool), source->ip,
                 &source->ports);
-    act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
+    act_set_mac(&c->acts, MFF_ETH_SRC, &source->mac);
     act_set_mac(&c->acts, MFF_ETH_DST, server_mac(to->server));
     compiler_change_vlan(c, a->pool->path.vlan,
                          path_server_vlan(a->pool, to->server));
@@ -232,8 +234,9 @@ emit_snat(struct compiler *c, const struct assignment *a,
 
     if (pool->path.snat && ip_is_v4(source->ip)) {
         compile_arp_side(c, pool, to->server, to->port, source->ip);
+    } else if (pool->path.snat) {
+        compile_neighbor_side(c, pool, to->server, to->port, source->ip);
     }
-
 }
 
 /* What the server sends to 'source', first look: if it is for a client that it

@@ -346,7 +346,7 @@ model_check(const struct model *model, const struct node *pools_node,
         check_pool(&c, &place);
     }
     model_check_claims(model, pools_node, diags);
-    model_check_paths(model, diags);
+    model_check_paths(model, pools_node, diags);
     for (size_t i = 0; i < model->n_pools; i++) {
         struct place place = { model->pools[i], NULL, pools_node->items[i] };
 

@@ -73,7 +73,6 @@ bool read_server_via(const struct reader *, const struct node *, void *);
  * their defaults, each with a comma before it. */
 void path_check(const struct reader *, const struct node *,
                 const struct pool *);
-void model_check_paths(const struct model *, struct diags *);
 void path_write(const struct pool *, FILE *);
 void path_write_server(const struct server *, FILE *);
 void path_uninit(struct path *);
@@ -139,6 +138,10 @@ bool pool_ports_are_read(const struct pool *, const struct node *pool_node);
 /* The part of model_check() that says which packets are whose. */
 void model_check_claims(const struct model *, const struct node *pools_node,
                         struct diags *diags);
+
+/* The part of model_check() that says whose ways are at odds. */
+void model_check_paths(const struct model *, const struct node *pools_node,
+                       struct diags *diags);
 
 /* The place of the value of 'key' in 'node', or of 'node'. */
 const struct source_loc *node_locate(const struct node *node,

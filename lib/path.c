@@ -49,6 +49,24 @@ path_snat_ports(const struct model *model, const struct pool *pool,
     return false;
 }
 
+struct mac
+path_snat_mac(const struct model *model, const struct pool *pool,
+              const struct ip *ip)
+{
+    if (ips_contain(&pool->vips, ip)) {
+        return pool->vip_mac;
+    }
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *other = model->pools[i];
+
+        if (other->path.vlan == pool->path.vlan
+            && ips_contain(&other->vips, ip)) {
+            return other->vip_mac;
+        }
+    }
+    return ip_derive_mac(ip);
+}
+
 bool
 path_replies_to_sender(const struct pool *pool)
 {

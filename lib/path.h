@@ -19,11 +19,18 @@
 #include "lib/model.h"
 
 /* Fills in '*ports' with the source ports that connections get at 'ip', the
- * address that servers see instead of the client's: the largest block, of those that one match is enough for, that no pool of
- * 'model' takes in the VLAN and protocol of 'pool'.  Every port for a pool of
- * every protocol, some of which have none.  False if there is no block. */
+ * address that servers see instead of the client's: the largest block, of
+ * those that one match is enough for, that no pool of 'model' takes in the
+ * VLAN and protocol of 'pool'.  Every port for a pool of every protocol, some
+ * of which have none.  False if there is no block. */
 bool path_snat_ports(const struct model *model, const struct pool *,
                      const struct ip *ip, struct port_set *ports);
+
+/* The MAC that 'ip' has, an address that the servers of 'pool' see instead of
+ * the client's: if it is a VIP, of whatever pool, that one's, so that all who
+ * use it agree. */
+struct mac path_snat_mac(const struct model *model, const struct pool *,
+                         const struct ip *ip);
 
 /* Whether each reply goes to the MAC that its requests came from. */
 bool path_replies_to_sender(const struct pool *);

@@ -93,6 +93,7 @@ EXTRA_DIST += \
 	tests/test_moves.py \
 	tests/test_neighbor.py \
 	tests/test_override.py \
+	tests/test_path_checks.py \
 	tests/test_paths.py \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \

@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 VIP = "10.0.0.100"
 VIP_MAC = "02:6c:0a:00:00:64"
 OWN = "10.0.0.200"              # An address for SNAT.
+OWN_MAC = "02:6c:0a:00:00:c8"
 
 
 @pytest.fixture(scope="module")
@@ -132,11 +133,12 @@ def test_snat(net, snat, peer):
     with lab.capture("s1", "tcp port 8080 or arp") as capture:
         traffic = lab.connect("c1", VIP, 80, 400, peer=peer)
         behind = lab.connect("b2", VIP, 80, 100, peer=peer)
-        itself = lab.connect("s1", VIP, 80, 100, peer=peer)
+    itself = lab.connect("s1", VIP, 80, 100, peer=peer)
     assert not traffic.failures + behind.failures + itself.failures
     assert_shares(traffic + behind + itself, [2, 1, 1], 600)
     assert all(set(peers) == {peer} for peers in seen(lab, before).values())
-    assert macs(capture, outgoing=False) == {(VIP_MAC, lab.hosts["s1"].mac)}
+    assert macs(capture, outgoing=False) == {
+        (OWN_MAC if peer == OWN else VIP_MAC, lab.hosts["s1"].mac)}
 
 
 def test_snat_udp(net):
@@ -182,7 +184,19 @@ def test_snat_address_is_answered_for(net):
     install(lab, snat=OWN)
     assert not lab.connect("c1", VIP, 80, 30, peer=OWN).failures
     neighbours = lab.run("s1", "ip", "neighbour", "show", OWN).stdout
-    assert VIP_MAC in neighbours
+    assert OWN_MAC in neighbours
+
+
+def test_pools_share_an_address_for_snat(net):
+    """And a block of ports of it, which connection tracking gives out."""
+    lab = net
+    pools = [lab.pool([1, 1, 1], name=name, vip=vip, snat=OWN,
+                      server_port=8080)
+             for name, vip in (("one", VIP), ("two", "10.0.0.101"))]
+    apply(lab, lab.file(*pools))
+    for vip in VIP, "10.0.0.101":
+        traffic = lab.connect("c1", vip, 80, 150, peer=OWN)
+        assert not traffic.failures and len(traffic) == 3
 
 
 # Clients behind a router.

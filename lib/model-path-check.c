@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Ways that are at odds
+ * =====================
+ *
+ * What lib/path.h is about, where the pools of a file do not go together.
+ * Whatever can be wrong here is about an address that two of them have.  So
+ * first it is noted, for each address, who has it first of those that could
+ * be at odds with others; then everybody is held against these.  That takes
+ * as long as there are addresses, not pairs of them. */
+
+#include "lib/model-internal.h"
+
+#include "lib/arena.h"
+#include "lib/path.h"
+#include "lib/strmap.h"
+
+/* Who has an address: a pool, and the mapping that says so, its own or that of
+ * a server. */
+struct holder {
+    const struct pool *pool;
+    const struct node *node;
+};
+
+/* The first holder of each address. */
+struct path_checker {
+    const struct model *model;
+    struct diags *diags;
+    struct arena arena;
+    struct strmap vlan_vips;    /* Of pools that say which VLAN. */
+    struct strmap vlan_servers; /* Likewise. */
+    struct strmap servers;      /* By address and VLAN. */
+    struct strmap routers;      /* "via".  Likewise. */
+    struct strmap proxies;      /* Servers that ask for clients.  Likewise. */
+};
+
+static const char *
+format_key(struct path_checker *c, const struct ip *ip)
+{
+    char buf[IP_STRLEN];
+
+    return arena_printf(&c->arena, "%s", ip_format(ip, buf));
+}
+
+/* The same address in another VLAN is another host. */
+static const char *
+format_vlan_key(struct path_checker *c, const struct ip *ip,
+                const struct pool *pool)
+{
+    char buf[IP_STRLEN], number[VLAN_STRLEN];
+
+    return arena_printf(&c->arena, "%s %s", ip_format(ip, buf),
+                        vlan_format(pool->path.vlan, number));
+}
+
+/* Noting. */
+
+static void
+take(struct path_checker *c, struct strmap *map, const char *key,
+     const struct pool *pool, const struct node *node)
+{
+    struct strmap_entry *entry = strmap_add(map, key);
+
+    if (!entry->value) {
+        struct holder *holder = arena_alloc(&c->arena, sizeof *holder);
+
+        *holder = (struct holder) { pool, node };
+        entry->value = holder;
+    }
+}
+
+static void
+note_server(struct path_checker *c, const struct pool *pool,
+            const struct server *server)
+{
+    for (size_t i = 0; i < server->ips.n; i++) {
+        const struct ip *ip = &server->ips.ip[i];
+        const char *key = format_vlan_key(c, ip, pool);
+
+        take(c, &c->servers, key, pool, server->node);
+        if (pool->path.vlan != VLAN_ANY) {
+            take(c, &c->vlan_servers, format_key(c, ip), pool, server->node);
+        }
+        if (pool->path.proxy_arp != PROXY_ARP_OFF) {
+            take(c, &c->proxies, key, pool, server->node);
+        }
+    }
+    for (size_t i = 0; i < server->via.n; i++) {
+        take(c, &c->routers, format_vlan_key(c, &server->via.ip[i], pool),
+             pool, server->node);
+    }
+}
+
+static void
+note_pool(struct path_checker *c, const struct pool *pool,
+          const struct node *node)
+{
+    for (size_t i = 0; i < pool->vips.n && pool->path.vlan != VLAN_ANY; i++) {
+        take(c, &c->vlan_vips, format_key(c, &pool->vips.ip[i]), pool, node);
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        note_server(c, pool, &pool->servers[i]);
+    }
+}
+
+/* Checking. */
+
+/* Packets of one pool could be taken for those of another one if only one of
+ * them says which VLAN it is in.  'key' is where the address stands. */
+static void
+check_vlan(struct path_checker *c, const struct strmap *map,
+           const struct ip *ip, const struct pool *pool,
+           const struct node *node, const char *key, const char *owner)
+{
+    const char *text = format_key(c, ip);
+    const struct holder *other = strmap_get(map, text);
+    char name[OWNER_SIZE];
+
+    if (pool->path.vlan == VLAN_ANY && other) {
+        owner_format("pool", other->pool->name, name);
+        diag_error(c->diags, node_locate(node, key), "%s: %s %s is in %s too, "
+                   "which has a vlan; this pool needs one as well, to tell "
+                   "them apart", owner, key, text, name);
+        diag_note(c->diags, node_locate(other->node, key), "%s has it here",
+                  name);
+    }
+}
+
+/* A server that never hears of its clients' MACs sends its replies to the
+ * VIP's, whatever the pool. */
+static void
+check_proxy(struct path_checker *c, const struct pool *pool,
+            const struct server *server, const struct ip *ip)
+{
+    const struct holder *proxy
+        = strmap_get(&c->proxies, format_vlan_key(c, ip, pool));
+    const struct source_loc *loc = node_locate(server->node, "ip");
+    char owner[OWNER_SIZE], name[OWNER_SIZE];
+
+    if (!proxy || proxy->pool == pool) {
+        return;
+    }
+    owner_format("server", server->name, owner);
+    owner_format("pool", proxy->pool->name, name);
+    if (!path_replies_to_sender(pool)) {
+        diag_error(c->diags, loc, "%s is in %s too, whose proxy_arp hides "
+                   "clients from it; this pool needs %s\"reply_to: sender\"",
+                   owner, name, pool->connections == CONNECTIONS_TRACKED ? ""
+                   : "\"connections: tracked\" and ");
+    } else if (pool->path.proxy_arp != PROXY_ARP_OFF
+               && !mac_equal(&pool->vip_mac, &proxy->pool->vip_mac)) {
+        diag_error(c->diags, loc, "%s is in %s too, and both have proxy_arp; "
+                   "give them the same vip_mac", owner, name);
+    } else {
+        return;
+    }
+    diag_note(c->diags, node_locate(proxy->node, "ip"), "%s has it here",
+              name);
+}
+
+/* The switch answers ARP for an address that servers see as their client, and
+ * needs ports at it that are no pool's. */
+static void
+check_snat(struct path_checker *c, const struct pool *pool,
+           const struct node *node, const struct ip *ip)
+{
+    const char *key = format_vlan_key(c, ip, pool);
+    const struct holder *server = strmap_get(&c->servers, key);
+    const struct holder *router = strmap_get(&c->routers, key);
+    const struct source_loc *loc = node_locate(node, "snat");
+    struct port_set ports;
+    char owner[OWNER_SIZE], text[IP_STRLEN];
+
+    owner_format("pool", pool->name, owner);
+    ip_format(ip, text);
+    if (server || router) {
+        diag_error(c->diags, loc, "%s: snat %s is the address of a %s, which "
+                   "could not be reached any more", owner, text,
+                   server ? "server" : "router");
+    } else if (!path_snat_ports(c->model, pool, ip, &ports)) {
+        diag_error(c->diags, loc, "%s: snat has no ports left at %s, which is "
+                   "a vip; give an address that is none", owner, text);
+    }
+}
+
+static void
+check_server(struct path_checker *c, const struct pool *pool,
+             const struct server *server)
+{
+    char owner[OWNER_SIZE];
+
+    owner_format("server", server->name, owner);
+    for (size_t i = 0; i < server->ips.n; i++) {
+        const struct ip *ip = &server->ips.ip[i];
+
+        check_vlan(c, &c->vlan_servers, ip, pool, server->node, "ip", owner);
+        check_proxy(c, pool, server, ip);
+    }
+}
+
+static void
+check_pool(struct path_checker *c, const struct pool *pool,
+           const struct node *node)
+{
+    char owner[OWNER_SIZE];
+
+    owner_format("pool", pool->name, owner);
+    for (size_t i = 0; i < pool->vips.n; i++) {
+        const struct ip *vip = &pool->vips.ip[i];
+        const struct ip *ip = ips_find(&pool->path.snat_ips, ip_family(vip));
+
+        check_vlan(c, &c->vlan_vips, vip, pool, node, "vip", owner);
+        if (pool->path.snat) {
+            check_snat(c, pool, node, ip ? ip : vip);
+        }
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        check_server(c, pool, &pool->servers[i]);
+    }
+}
+
+void
+model_check_paths(const struct model *model, const struct node *pools_node,
+                  struct diags *diags)
+{
+    struct path_checker c = { .model = model, .diags = diags };
+
+    for (size_t i = 0; i < model->n_pools; i++) {
+        note_pool(&c, model->pools[i], pools_node->items[i]);
+    }
+    for (size_t i = 0; i < model->n_pools; i++) {
+        check_pool(&c, model->pools[i], pools_node->items[i]);
+    }
+    strmap_uninit(&c.vlan_vips);
+    strmap_uninit(&c.vlan_servers);
+    strmap_uninit(&c.servers);
+    strmap_uninit(&c.routers);
+    strmap_uninit(&c.proxies);
+    arena_uninit(&c.arena);
+}

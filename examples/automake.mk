@@ -21,5 +21,7 @@ dist_examples_DATA = \
 	examples/sets.yaml \
 	examples/stateless.yaml \
 	examples/sticky.yaml \
+	examples/two-sites.yaml \
+	examples/two-sites-west.yaml \
 	examples/vlan.yaml \
 	examples/wrr.yaml

@@ -105,9 +105,13 @@ compiler_set_selection(const struct pool *pool,
 static const uint16_t *
 tier_slots(const struct assignment *a, size_t tier)
 {
+    uint16_t *shares = NULL;
     bool chooses = (tier_n_taking(a->pool, tier, NULL) > 1
-                    || (!tier && !a->pool->policy->in_order));
+                    || (!tier && !a->pool->policy->in_order)
+                    || (tier == tier_first(a->pool)
+                        && tiers_spill(a->pool, &shares)));
 
+    free(shares);
     return chooses ? assignment_table(a, tier) : NULL;
 }
 

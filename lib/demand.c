@@ -12,6 +12,21 @@ pool_demand_init(const struct pool *pool, struct pool_demand *demand)
     pool_demand_init_tier(pool, tier_first(pool), demand);
 }
 
+/* Has the element at the top of the list of servers that server 'index' is, or
+ * is in, get 'share', as its tier spills or is spilled to. */
+static void
+spread(const struct pool *pool, size_t index, uint16_t share,
+       struct pool_demand *demand)
+{
+    size_t set = tier_top_set(pool, index);
+
+    if (set) {
+        demand->sets[set - 1].share = share;
+    } else {
+        demand->servers[index].share = share;
+    }
+}
+
 void
 pool_demand_init_tier(const struct pool *pool, size_t tier,
                       struct pool_demand *demand)
@@ -20,7 +35,10 @@ pool_demand_init_tier(const struct pool *pool, size_t tier,
         .shares = lb_xcalloc(pool->n_servers, sizeof *dist.shares)
     };
 
-    demand->n_sharing = tier_n_taking(pool, tier, NULL);
+    uint16_t *spill = NULL;
+    bool spills = (tier == tier_first(pool) && tiers_spill(pool, &spill));
+
+    demand->n_sharing = 0;
     demand->sets = lb_xcalloc(pool->n_sets, sizeof *demand->sets);
     for (size_t i = 0; i < pool->n_sets; i++) {
         demand->sets[i] = (struct slot_set) {
@@ -36,10 +54,16 @@ pool_demand_init_tier(const struct pool *pool, size_t tier,
 
         demand->servers[i] = (struct slot_server) {
             .name = server->name,
-            .share = server->tier == tier ? dist.shares[i] : 0,
+            .share = (server->tier == tier || (spills && spill[server->tier])
+                      ? dist.shares[i] : 0),
             .set = server->set,
         };
+        demand->n_sharing += demand->servers[i].share && server_takes(pool, i);
+        if (spills && demand->servers[i].share) {
+            spread(pool, i, spill[server->tier], demand);
+        }
     }
+    free(spill);
     demand->slots = (struct slot_demand) {
         .servers = demand->servers,
         .n = pool->n_servers,

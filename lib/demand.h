@@ -21,7 +21,8 @@ struct pool_demand {
 };
 
 /* Fills in '*demand', which borrows names from 'pool', with what the servers
- * of 'tier', or of the first tier that takes connections, ask for. */
+ * of 'tier', or of the first tier that takes connections, ask for; those of
+ * other tiers only if that one spills to them (lib/tiers.h). */
 void pool_demand_init_tier(const struct pool *pool, size_t tier,
                            struct pool_demand *demand);
 void pool_demand_init(const struct pool *pool, struct pool_demand *demand);

@@ -520,8 +520,8 @@ note_tier(struct explanation *e, const struct bridge *bridge)
     size_t tier = SIZE_MAX;
 
     for (size_t i = 0; i < pool->n_servers; i++) {
-        if (e->n_slots[i]) {
-            tier = pool->servers[i].tier;
+        if (e->n_slots[i] && pool->servers[i].tier < tier) {
+            tier = pool->servers[i].tier;   /* Later ones are spilled to. */
         }
     }
     if (tier != SIZE_MAX && tier == pinned && tier > tier_first(pool)) {

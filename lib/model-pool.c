@@ -368,11 +368,8 @@ report_family(const struct reader *r, const struct node *node,
 /* Sees to it that each server of 'pool' can be reached from all VIPs, and
  * forgets addresses that none of them needs. */
 static void
-match_families(const struct reader *r, const struct node *node,
-               struct pool *pool)
+match_families(const struct reader *r, struct pool *pool)
 {
-    const struct node *servers = node_get(node, "servers");
-
     for (size_t i = 0; pool->vips.n && i < pool->n_servers; i++) {
         struct server *server = &pool->servers[i];
         struct ips ips = { .n = 0 };
@@ -384,8 +381,7 @@ match_families(const struct reader *r, const struct node *node,
             if (ip) {
                 ips.ip[ips.n++] = *ip;
             } else {
-                report_family(r, servers->items[i], server,
-                              &pool->vips.ip[j]);
+                report_family(r, server->node, server, &pool->vips.ip[j]);
             }
         }
         server->ips = ips;
@@ -503,6 +499,13 @@ check_weights(const struct reader *r, const struct node *node,
         reader_error(r, &weights->loc, "weights are for a policy that goes by "
                      "them, and \"%s\" does not", pool->policy->name);
     }
+    if (weights && pool->weights.policy && pool->weights.policy->spills
+        && pool->policy->in_order && !pool->params[FAILOVER_PREEMPT]) {
+        reader_error(r, &weights->loc, "weights of policy \"%s\" give what "
+                     "is too much to the next in line and take it back, which "
+                     "\"preempt: false\" does not let them",
+                     pool->weights.policy->name);
+    }
 }
 
 struct pool *
@@ -524,7 +527,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     check_known(&r, node);
     fields_read(&r, node, pool_fields, pool);
     read_all_params(&r, node, pool);
-    match_families(&r, node, pool);
+    match_families(&r, pool);
     read_server_checks(&r, pool);
     pool_ports_check(&r, node, pool);
     fill_in(pool);

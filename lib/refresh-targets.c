@@ -9,6 +9,13 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Whether what the policy does not want of a weight goes to the next tier. */
+static bool
+spills(const struct work *work)
+{
+    return work->weights->policy->spills && work->pool->policy->in_order;
+}
+
 /* What the policy is asked about a server.  'base' is the file's weight, times
  * the percentage of an agent. */
 static void
@@ -22,6 +29,8 @@ fill_in(const struct work *work, const struct work_server *s, double base,
         .weight = base,
         .capacity = s->capacity,
         .current = base * s->ratio,
+        .set = s->server->set,
+        .tier = spills(work) ? s->server->tier : 0,
         .age = r->since > 0 ? work->now - r->since : INFINITY,
         .usable = s->status == SAMPLE_OK && r->agent != AGENT_DRAIN,
     };
@@ -78,7 +87,9 @@ ask_policy(struct work *work)
             work->servers[index[i]].report->wanted
                 = servers[i].usable ? wanted[i] : NAN;
         }
-        scale(servers, n, wanted);
+        if (!spills(work)) {
+            scale(servers, n, wanted);
+        }
     }
     for (size_t i = 0; i < n; i++) {
         if (servers[i].usable) {

@@ -2,10 +2,11 @@
 
 #include "lib/tiers.h"
 
-/* The number of the set at the top of the list that server 'index' is in, 0 if
- * it is in none. */
-static size_t
-top_set(const struct pool *pool, size_t index)
+#include "lib/refreshed.h"
+#include "lib/util.h"
+
+size_t
+tier_top_set(const struct pool *pool, size_t index)
 {
     size_t set = pool->servers[index].set;
 
@@ -20,9 +21,9 @@ top_set(const struct pool *pool, size_t index)
 static bool
 is_same_tier(const struct pool *pool, size_t a, size_t b)
 {
-    size_t set = top_set(pool, a);
+    size_t set = tier_top_set(pool, a);
 
-    return !pool->policy->in_order || (set && set == top_set(pool, b));
+    return !pool->policy->in_order || (set && set == tier_top_set(pool, b));
 }
 
 void
@@ -90,4 +91,75 @@ tier_first(const struct pool *pool)
         }
     }
     return tier == SIZE_MAX ? 0 : tier;
+}
+
+/* Whether nobody of another tier is in the set at the top that servers of
+ * 'tier' are in, so that the set as a whole can have a share. */
+static bool
+is_alone(const struct pool *pool, size_t tier)
+{
+    size_t set = 0;
+
+    for (size_t i = 0; i < pool->n_servers && !set; i++) {
+        set = pool->servers[i].tier == tier ? tier_top_set(pool, i) : 0;
+    }
+    for (size_t i = 0; i < pool->n_servers && set; i++) {
+        if (pool->servers[i].tier != tier && tier_top_set(pool, i) == set) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first tier behind 'tier' that can take what that spills, or SIZE_MAX. */
+static size_t
+next_tier(const struct pool *pool, size_t tier)
+{
+    do {
+        tier++;
+    } while (tier < pool->n_tiers && !(tier_n_taking(pool, tier, NULL)
+                                       && is_alone(pool, tier)));
+    return tier < pool->n_tiers ? tier : SIZE_MAX;
+}
+
+/* The part, in thousandths, of its weight that 'tier' has left. */
+static unsigned int
+tier_kept(const struct pool *pool, size_t tier)
+{
+    uint64_t weight = 0;
+    uint64_t kept = 0;
+
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+
+        if (server->tier == tier && server_takes(pool, i)) {
+            weight += server->weight;
+            kept += (uint64_t) server->weight
+                    * (server->refreshed && !server->override.has_weight
+                       ? server->refreshed->ratio : REFRESHED_WHOLE);
+        }
+    }
+    return kept < weight * REFRESHED_WHOLE ? kept / weight : REFRESHED_WHOLE;
+}
+
+bool
+tiers_spill(const struct pool *pool, uint16_t **shares)
+{
+    size_t first = tier_first(pool);
+    unsigned int rest = TIERS_WHOLE;
+
+    *shares = lb_xcalloc(pool->n_tiers, sizeof **shares);
+    if (!pool->policy->in_order || !pool->weights.policy
+        || !pool->weights.policy->spills || !is_alone(pool, first)) {
+        return false;
+    }
+    for (size_t tier = first; rest && tier != SIZE_MAX; ) {
+        size_t next = next_tier(pool, tier);
+
+        (*shares)[tier] = (next == SIZE_MAX ? rest
+                           : rest * tier_kept(pool, tier) / REFRESHED_WHOLE);
+        rest -= (*shares)[tier];
+        tier = next;
+    }
+    return (*shares)[first] < TIERS_WHOLE;
 }

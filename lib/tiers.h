@@ -15,6 +15,11 @@
  * A server takes connections as long as its weight, its state and its sets let
  * it; whether it is alive only the switch knows.
  *
+ * A tier may spill: where the policy goes by the order of the file, and a
+ * weight policy that spills (policies/weight.h) leaves the servers of the first
+ * tier only a part of their weight, the rest of the new connections goes to the
+ * tiers behind it.
+ *
  * Pure. */
 
 #include "lib/model.h"
@@ -31,5 +36,15 @@ size_t tier_n_taking(const struct pool *, size_t tier, size_t *first);
 
 /* The first tier with servers that take connections; 0 if there is none. */
 size_t tier_first(const struct pool *);
+
+/* The set at the top of the list of servers that server 'index' is in, by its
+ * number, 0 if it is in none. */
+size_t tier_top_set(const struct pool *, size_t index);
+
+/* Whether the first tier spills.  Stores in '*shares', for the caller to free,
+ * of TIERS_WHOLE new connections those that each tier gets while the first one
+ * is alive. */
+#define TIERS_WHOLE 60000
+bool tiers_spill(const struct pool *, uint16_t **shares);
 
 #endif /* lib/tiers.h */

@@ -59,6 +59,8 @@ struct weight_server {
     double capacity;            /* Relative strength, above 0. */
     double current;             /* Weight in force. */
     double age;                 /* Seconds since it came back, or INFINITY. */
+    size_t set;                 /* Those with the same one share a share. */
+    size_t tier;                /* 0, except for policies that spill. */
     bool usable;                /* Has what 'usable' below asks for. */
     double values[N_METRICS];   /* Smoothed; NAN for those not known. */
 };
@@ -97,6 +99,11 @@ struct weight_policy {
 
     /* True if the switch, which no file has to name, knows enough. */
     bool asks_switch;
+
+    /* True if, where servers take each other's place, what they do not want of
+     * their weight goes to those who come next.  They are in different tiers
+     * then, from 0 on, and what is wanted is not scaled. */
+    bool spills;
 
     /* Fills in wanted[0..n).  Only how they compare counts: they are scaled so
      * that their sum is that of the configured weights.  What it says for a

@@ -46,6 +46,7 @@ EXTRA_DIST += \
 	tests/lab_frames.py \
 	tests/lab_load.py \
 	tests/lab_monitor.py \
+	tests/lab_sites.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
 	tests/lab_topology.py \
@@ -108,6 +109,7 @@ EXTRA_DIST += \
 	tests/test_sandbox.py \
 	tests/test_sets.py \
 	tests/test_shares.py \
+	tests/test_sites.py \
 	tests/test_slot_flows.py \
 	tests/test_slots.py \
 	tests/test_states_basic.py \

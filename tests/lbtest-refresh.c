@@ -58,7 +58,9 @@ set_value(const struct weight_policy *policy, const char *text,
             params[i] = value;
         }
     }
-    if (server && m < N_METRICS) {
+    if (server && (!strcmp(key, "set") || !strcmp(key, "tier"))) {
+        *(*key == 's' ? &server->set : &server->tier) = (size_t) value;
+    } else if (server && m < N_METRICS) {
         server->values[m] = value;
     } else if (server) {
         double *member = (!strcmp(key, "weight") ? &server->weight

@@ -239,13 +239,61 @@ def test_threshold_with_nowhere_to_go():
 
 
 @pytest.mark.parametrize("connections, current, wanted", [
-    (90.0, 1.0, 1), (101.0, 1.0, 0.5), (90.0, 0.5, 0.5), (81.0, 0.7, 0.5),
-    (79.0, 0.5, 1)])
+    (90.0, 1.0, 1), (101.0, 1.0, 0.5), (50.0, 0.5, 0.5), (41.0, 0.5, 0.5),
+    (39.0, 0.5, 1), (57.0, 0.7, 0.5), (55.0, 0.7, 1)])
 def test_threshold_hysteresis(connections, current, wanted):
-    """Between 80 and 100 it stays as it is."""
+    """Between 80 and 100, were all its weight in force, it stays as it is."""
     servers = [{"connections": connections, "current": current},
                {"connections": 1.0}]
     assert ask("threshold", servers, connections=100)[0] == wanted
+
+
+def test_threshold_does_not_swing():
+    """What a server gives away is not what it has recovered by."""
+    current, seen = [1.0, 1.0], []
+    for load in [0.5] * 3 + [1.1] * 10 + [0.85] * 5 + [0.7] * 3:
+        servers = [{"cpu": load * c, "current": c} for c in current]
+        servers[1]["cpu"] = 0.1
+        current = ask("threshold", servers, cpu=1.0)
+        seen.append(current[0])
+    assert seen == [1.0] * 3 + [0.5] * 15 + [1.0] * 3
+
+
+def test_threshold_gives_on_when_all_are_over():
+    """What is given may be what brings the other one over its limit."""
+    servers = [{"cpu": 0.95, "current": 0.5}, {"cpu": 0.95, "current": 1.5}]
+    assert ask("threshold", servers, cpu=0.9) == [0.5, 1.5]
+    servers[1]["tier"] = 1
+    assert ask("threshold", servers, cpu=0.9) == [0.5, 1]
+    assert ask("threshold", servers[:1], cpu=0.9) == [1]
+
+
+def test_threshold_stays_in_the_set():
+    servers = [{"cpu": 0.95, "set": 1}, {"cpu": 0.1, "set": 2},
+               {"cpu": 0.1, "set": 1}, {"cpu": 0.95, "set": 2}]
+    assert ask("threshold", servers, cpu=0.9) == [0.5, 1.5, 1.5, 0.5]
+    assert ask("threshold", servers[:2], cpu=0.9) == [1, 1]
+
+
+@pytest.mark.parametrize("cpus, wanted", [
+    # Each tier has two servers, of which the average counts.
+    ((0.95, 0.95, 0.1, 0.1, 0.1), [0.5, 0.5, 1, 1, 1]),
+    ((0.99, 0.7, 0.1, 0.1, 0.1), [1, 1, 1, 1, 1]),
+    ((0.95, 0.95, 0.99, 0.99, 0.1), [0.5, 0.5, 0.5, 0.5, 1]),
+    # Nobody is behind that could take it.
+    ((0.95, 0.95, 0.99, 0.99, 0.95), [1, 1, 1, 1, 1]),
+    ((0.1, 0.1, 0.99, 0.99, 0.95), [1, 1, 1, 1, 1]),
+    ((0.1, 0.1, 0.1, 0.1, 0.95), [1, 1, 1, 1, 1]),
+])
+def test_threshold_from_tier_to_tier(cpus, wanted):
+    servers = [{"cpu": cpu, "tier": i // 2} for i, cpu in enumerate(cpus)]
+    assert ask("threshold", servers, cpu=0.9) == wanted
+
+
+def test_threshold_of_tiers_has_hysteresis():
+    for cpu, wanted in (0.5, 0.5), (0.37, 0.5), (0.35, 1):
+        servers = [{"cpu": cpu, "current": 0.5}, {"cpu": cpu, "tier": 1}]
+        assert ask("threshold", servers, cpu=0.9) == [wanted, 1]
 
 
 def test_threshold_needs_a_limit():

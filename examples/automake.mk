@@ -11,9 +11,15 @@ dist_examples_DATA = \
 	examples/ipv6.yaml \
 	examples/grafana-dashboard.json \
 	examples/health.yaml \
+	examples/lab-adaptive.yaml \
+	examples/lab-affinity.yaml \
+	examples/lab-hidden.yaml \
+	examples/lab-hidden-turns.yaml \
+	examples/lab-round-robin.yaml \
+	examples/lab-sets.yaml \
+	examples/lab-weights.yaml \
 	examples/low-bits.yaml \
 	examples/ports.yaml \
-	examples/proxy-arp.yaml \
 	examples/random.yaml \
 	examples/round-robin.yaml \
 	examples/routed.yaml \

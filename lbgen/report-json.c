@@ -369,6 +369,30 @@ unserved_to_json(const struct pool *pool, const struct reach *reach)
 }
 
 static struct json *
+sets_to_json(const struct assignment *a, const double *asked)
+{
+    struct json *sets = json_array_create_empty();
+
+    for (size_t i = 0; i < a->pool->n_sets; i++) {
+        const struct server_set *set = &a->pool->sets[i];
+        struct json *object = json_object_create();
+        double sum;
+        size_t n_slots = assignment_set_slots(a, i + 1, asked, &sum);
+        size_t of = assignment_size(a);
+
+        put_string(object, "name", set->name);
+        put_string(object, "set",
+                   set->parent ? a->pool->sets[set->parent - 1].name : NULL);
+        put_integer(object, "weight", set->weight);
+        put_share(object, "asked", sum);
+        put_share(object, "share", of ? (double) n_slots / of : 0);
+        put_integer(object, "slots", n_slots);
+        json_array_add(sets, object);
+    }
+    return sets;
+}
+
+static struct json *
 status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
                     const struct traffic *traffic)
 {
@@ -392,6 +416,7 @@ status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
     json_object_put(object, "panic",
                     json_boolean_create(health_panics(a->pool)));
     json_object_put(object, "servers", servers);
+    json_object_put(object, "sets", sets_to_json(a, asked));
     reach_uninit(&reach);
     free(asked);
     return object;

@@ -425,22 +425,15 @@ static void
 write_status_sets(FILE *stream, const struct assignment *a,
                   const double *asked)
 {
-    const struct pool *pool = a->pool;
+    for (size_t i = 0; i < a->pool->n_sets; i++) {
+        const struct server_set *set = &a->pool->sets[i];
+        double sum;
+        size_t n_slots = assignment_set_slots(a, i + 1, asked, &sum);
 
-    for (size_t set = 1; set <= pool->n_sets; set++) {
-        size_t n_slots = 0;
-        double sum = 0;
-
-        for (size_t i = 0; i < pool->n_servers; i++) {
-            if (pool_set_is_in(pool, pool->servers[i].set, set)) {
-                sum += asked[i];
-                n_slots += assignment_n_slots(a, i);
-            }
-        }
         fprintf(stream, "  set %s, weight %"PRIu16": asked %.2f%%, share "
-                "%.2f%%, %zu slots\n", pool->sets[set - 1].name,
-                pool->sets[set - 1].weight, 100 * sum,
-                percent(n_slots, pool->n_slots), n_slots);
+                "%.2f%%, %zu %s\n", set->name, set->weight, 100 * sum,
+                percent(n_slots, assignment_size(a)), n_slots,
+                assignment_unit(a));
     }
 }
 

@@ -42,7 +42,12 @@ ports_add(struct ports *ports, const char *name, uint16_t number,
     port->name = lb_xstrdup(name);
     port->number = number;
     port->is_live = is_live;
-    ofputil_port_map_put(&ports->map, (OVS_FORCE ofp_port_t) number, name);
+    /* Open vSwitch puts names that are numbers in quotes, and looks for them
+     * among the names then. */
+    if (!port_is_number(name)) {
+        ofputil_port_map_put(&ports->map, (OVS_FORCE ofp_port_t) number,
+                             name);
+    }
 }
 
 static int

@@ -31,7 +31,8 @@ struct ports {
     struct port *ports;         /* In the order added, or of ports_sort(). */
     size_t n_ports;
     size_t allocated;
-    struct ofputil_port_map map;    /* The same, for printing. */
+    struct ofputil_port_map map;    /* The same, for printing, but for names
+                                     * that are numbers. */
 };
 
 void ports_init(struct ports *);

@@ -282,6 +282,22 @@ pool_asked_shares(const struct pool *pool, double *shares)
     pool_demand_uninit(&demand);
 }
 
+size_t
+assignment_set_slots(const struct assignment *a, size_t set,
+                     const double *shares, double *asked)
+{
+    size_t n_slots = 0;
+
+    *asked = 0;
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (pool_set_is_in(a->pool, a->pool->servers[i].set, set)) {
+            *asked += shares[i];
+            n_slots += assignment_n_slots(a, i);
+        }
+    }
+    return n_slots;
+}
+
 /* Fills in the half of 'servers' that tells of 'a': the old one if 'is_new' is
  * false.  'index[i]' is the element for server i of the pool. */
 static void

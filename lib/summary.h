@@ -60,6 +60,11 @@ void summary_uninit(struct summary *);
  * that each server of 'pool' asks for by its weight. */
 void pool_asked_shares(const struct pool *pool, double *shares);
 
+/* What the servers of set number 'set' ask for, by 'shares', and have
+ * together.  Returns their slots, or turns; stores the share in '*asked'. */
+size_t assignment_set_slots(const struct assignment *, size_t set,
+                            const double *shares, double *asked);
+
 /* Whether 'property' differs between two pools or servers.  The texts end up
  * in 'old' and 'new'. */
 bool property_differs(const struct property *, const void *a, const void *b,

@@ -44,6 +44,7 @@ EXTRA_DIST += \
 	tests/lab_capture.py \
 	tests/lab_datagrams.py \
 	tests/lab_frames.py \
+	tests/lab_http.py \
 	tests/lab_load.py \
 	tests/lab_monitor.py \
 	tests/lab_sites.py \
@@ -83,6 +84,7 @@ EXTRA_DIST += \
 	tests/test_health.py \
 	tests/test_ipv6.py \
 	tests/test_lab.py \
+	tests/test_labs.py \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \
 	tests/test_metrics.py \
@@ -119,6 +121,7 @@ EXTRA_DIST += \
 	tests/test_valgrind.py \
 	tests/test_vlan.py \
 	tests/test_weight_policies.py \
+	tests/try_lab.py \
 	tests/turn_model.py
 
 # The tests run in a sandbox of their own, whatever directory this is built in.

@@ -21,35 +21,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 
 from lab import Lab, assert_shares, wait_for    # noqa: E402
+from lab_http import HttpServer     # noqa: E402
 
 VIP = "10.0.0.100"
 REQUESTS = 2000                 # Of each client, in each round.
 FIRST_SOURCE_PORT = 20000
 MAX_FAILURES = 20               # Then a client gives up.
 DIFF_LINES = 8                  # Of the flow level, before it is cut off.
-
-NGINX_CONF = """\
-user root;
-daemon off;
-master_process off;
-worker_rlimit_nofile 4096;
-pid {dir}/nginx-{name}.pid;
-error_log {dir}/nginx-{name}.log;
-events {{ worker_connections 2048; }}
-http {{
-    access_log off;
-    keepalive_timeout 0;
-    client_body_temp_path {dir}/nginx-{name}-body;
-    proxy_temp_path {dir}/nginx-{name}-proxy;
-    fastcgi_temp_path {dir}/nginx-{name}-fastcgi;
-    uwsgi_temp_path {dir}/nginx-{name}-uwsgi;
-    scgi_temp_path {dir}/nginx-{name}-scgi;
-    server {{
-        listen 8080 backlog=1024;
-        location / {{ return 200 "{answer}\\n"; }}
-    }}
-}}
-"""
 
 
 class DemoFailed(Exception):
@@ -60,16 +38,28 @@ def say(text=""):
     print(text, flush=True)
 
 
+def show(lab, command, status=0, keep=None):
+    """Shows and runs a command, where the switch is.  Returns its output.
+    Prints of it what 'keep' returns, by default everything."""
+    say(f"$ {command}")
+    args = shlex.split(command)
+    if args[0] == "lbgen":
+        args[0] = os.path.abspath(lab.lbgen_path())
+    result = lab.run(lab.netns, *args, check=False)
+    output = result.stdout + result.stderr
+    text = (keep or str)(output)
+    if text:
+        say(text.rstrip("\n"))
+    if result.returncode != status:
+        raise DemoFailed(f"exit status {result.returncode}, not {status}")
+    return output
+
+
 # Servers and clients.
 
 def start_server(lab, host, name):
     """Starts an nginx on 'host' that answers with 'name'."""
-    path = lab.write(NGINX_CONF.format(dir=lab.rundir, name=host, answer=name),
-                     f"nginx-{host}.conf")
-    with open(f"{lab.rundir}/nginx-{host}.err", "w") as stderr:
-        lab.popen(host, "nginx", "-c", path, stderr=stderr)
-    wait_for(lambda: ":8080 " in lab.run(host, "ss", "-Hltn").stdout,
-             f"nginx on {host}")
+    HttpServer(lab, host, 8080, name)
 
 
 def ask(source, port):
@@ -128,20 +118,7 @@ class Demo:
         self.answers = Counter()    # Of all rounds.
 
     def shell(self, command, status=0, keep=None):
-        """Shows and runs a command, where the switch is.  Returns its
-        output.  Prints of it what 'keep' returns, by default everything."""
-        say(f"$ {command}")
-        args = shlex.split(command)
-        if args[0] == "lbgen":
-            args[0] = os.path.abspath(self.lab.lbgen_path())
-        result = self.lab.run(self.lab.netns, *args, check=False)
-        output = result.stdout + result.stderr
-        text = (keep or str)(output)
-        if text:
-            say(text.rstrip("\n"))
-        if result.returncode != status:
-            raise DemoFailed(f"exit status {result.returncode}, not {status}")
-        return output
+        return show(self.lab, command, status, keep)
 
     def serve(self, weights):
         """Sends requests and holds the answers against 'weights'."""

@@ -17,6 +17,11 @@ namespace with one interface, eth0, whose other end is a port of a bridge:
     server s1, s2, ...  10.0.0.1, ...  02:00:00:00:00:01, ...  port s1-o, ...
     client c1, c2, ...  10.0.1.1, ...  02:00:00:00:01:01, ...  port c1-o, ...
 
+or, with lists of names instead of numbers, those of a well-known lab for
+students, as "mn --topo single,7 --mac" makes them, any of which may serve:
+
+    host   h1, h2, ...  10.0.0.1, ...  00:00:00:00:00:01, ...  port h1-o, ...
+
 All are in 10.0.0.0/16, so there is room for VIPs from 10.0.0.100.  With "ipv6"
 they have addresses of that as well, in fd00::/64:
 
@@ -26,9 +31,8 @@ they have addresses of that as well, in fd00::/64:
 Their link-local addresses are alike, fe80::1 and fe80::1:1.  They look for no
 duplicates and for no routers, so all that they send of themselves are a report
 of multicast groups when they start, and doubts about their neighbours.  Works
-only
-in tests/sandbox; at the end of the lab all its processes are gone, and the
-test fails if the switch crashed or logged an error.
+only in tests/sandbox; at the end of the lab all its processes are gone, and
+the test fails if the switch crashed or logged an error.
 """
 
 import contextlib
@@ -124,8 +128,9 @@ def wait_for(condition, what, timeout=10.0):
 
 
 class Lab:
-    """See above.  'fail_mode' is "standalone", so that a bridge without flows
-    is a learning switch, or "secure".  Hosts are spread over 'bridges' by
+    """See above.  'servers' and 'clients' are how many there are, or names.
+    'fail_mode' is "standalone", so that a bridge without flows is a learning
+    switch, or "secure".  Hosts are spread over 'bridges' by
     'host_bridge', a mapping from their names; the first bridge is the
     default."""
 
@@ -136,8 +141,8 @@ class Lab:
         self.host_bridge = host_bridge or {}
         self.ipv6 = ipv6
         self.hosts = {}
-        self.servers = [f"s{i + 1}" for i in range(servers)]
-        self.clients = [f"c{i + 1}" for i in range(clients)]
+        self.servers = self._host_names("s", servers)
+        self.clients = self._host_names("c", clients)
         self.start_time = None  # Seconds that the start took.
         self.expect_crash = False
         self.expect_errors = None   # Regular expression for lines of the log.
@@ -265,6 +270,11 @@ class Lab:
 
     # Hosts.
 
+    @staticmethod
+    def _host_names(letter, which):
+        return (list(which) if not isinstance(which, int)
+                else [f"{letter}{i + 1}" for i in range(which)])
+
     def _ip_batch(self, netns, commands):
         nsenter = ["nsenter", f"--net=/run/netns/{netns}"] if netns else []
         subprocess.run([*nsenter, "ip", "-batch", "-"], text=True, check=True,
@@ -286,16 +296,18 @@ class Lab:
     def _new_host(self, name):
         number = int(re.sub(r"\D", "", name))
         network = 1 if name.startswith("c") else 0
+        vendor = "00" if name.startswith("h") else "02"
         ip6 = f"fd00::1:{number}" if network else f"fd00::{number}"
         return Host(name=name, ip=f"10.0.{network}.{number}",
                     ip6=ip6 if self.ipv6 else "",
-                    mac=f"02:00:00:00:{network:02x}:{number:02x}",
+                    mac=f"{vendor}:00:00:00:{network:02x}:{number:02x}",
                     bridge=self.host_bridge.get(name, self.bridges[0]),
                     netns=f"{self.netns}-{name}", port=f"{name}-o",
                     ofport=len(self.hosts) + 1)
 
     def add_hosts(self, names):
-        """Adds hosts, each called "s" or "c" and a number from 1 to 255."""
+        """Adds hosts, each called "s", "c" or "h" and a number from 1 to
+        255."""
         for name in names:
             self.hosts[name] = self._new_host(name)
         hosts = [self.hosts[name] for name in names]

@@ -10,9 +10,11 @@ from fractions import Fraction
 import pytest
 import yaml
 
+import turn_model
 from lab import assert_shares
 from lab_switch import snapshot
 from lab_topology import own_vip
+from try_lab import HOSTS, flat_servers, server_hosts
 
 pytestmark = pytest.mark.switch
 
@@ -21,15 +23,6 @@ SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
 EXAMPLES = sorted(path for path
                   in glob.glob(os.path.join(SRCDIR, "examples", "*.yaml"))
                   if "two-sites" not in path)
-
-
-def flat_servers(servers):
-    """All servers, those in sets as well."""
-    for item in servers:
-        if "set" in item:
-            yield from flat_servers(item["servers"])
-        else:
-            yield item
 
 
 def weights(pool):
@@ -71,12 +64,33 @@ def protocol(pool):
     return "udp" if pool.get("protocol") == "udp" else "tcp"
 
 
+def start_lab(make_lab, path, content):
+    """A lab with the hosts that the file is for."""
+    options = {
+        "fail_mode": ("secure" if content.get("fallback") == "normal"
+                      else "standalone"),
+        "ipv6": any(":" in str(pool["vip"]) for pool in content["pools"]),
+    }
+    if os.path.basename(path).startswith("lab-"):
+        pool, = content["pools"]
+        servers = [host for host, _ in server_hosts(pool)]
+        options |= {"servers": servers,
+                    "clients": [h for h in HOSTS if h not in servers]}
+    return make_lab(**options)
+
+
+def host_of(lab, server):
+    """The host that a server is on: its own, or a router."""
+    return next((host.name for host in lab.hosts.values()
+                 if host.ip == server["ip"]), server["name"])
+
+
 def start_servers(lab, pools):
-    wanted = {(server["name"], protocol(pool),
-               server.get("port", a_port(pool)))
+    wanted = {(host_of(lab, server), protocol(pool),
+               server.get("port", a_port(pool)), server["name"])
               for pool in pools for server in flat_servers(pool["servers"])}
-    for name, proto, port in sorted(wanted):
-        lab.serve(name, port, proto)
+    for host, proto, port, name in sorted(wanted):
+        lab.serve(host, port, proto, name)
     for pool in pools:
         if pool.get("connections") == "direct":
             for server in pool["servers"]:
@@ -88,7 +102,7 @@ def start_servers(lab, pools):
 
 
 def check_wrr(lab, pool):
-    traffic = lab.connect("c1", pool["vip"], a_port(pool), 3000,
+    traffic = lab.connect(lab.clients[0], pool["vip"], a_port(pool), 3000,
                           proto=protocol(pool),
                           peer=pool.get("snat"))
     assert not traffic.failures
@@ -137,15 +151,18 @@ def check_sticky(lab, pool):
 def check_round_robin(lab, pool):
     """One after the other, in the order of the file; with affinity, that is
     the order of the clients."""
-    turns = [server["name"] for server in pool["servers"]] * 4
+    names = [server["name"] for server in pool["servers"]]
+    order = turn_model.order(turn_model.quotas(
+        [server.get("weight", 1) for server in pool["servers"]]))
+    turns = [names[i] for i in order] * 12
     got = []
-    for turn, client in zip(turns, lab.clients * 6):
+    for client in lab.clients * 6:
         traffic = lab.connect(client, pool["vip"], a_port(pool), 1)
         assert not traffic.failures
         got += traffic
     clients = len(lab.clients)
-    assert got == ((turns[:clients] * 6)[:12] if "affinity" in pool
-                   else turns)
+    assert got == (turns[:clients] * 6 if "affinity" in pool
+                   else turns[:len(got)])
 
 
 def check_sticky6(lab, pool):
@@ -184,10 +201,7 @@ def test_example(make_lab, path):
     with open(path) as file:
         content = yaml.safe_load(file)
     assert content["bridge"] == "br0"
-    lab = make_lab(fail_mode="secure" if content.get("fallback") == "normal"
-                   else "standalone",
-                   ipv6=any(":" in str(pool["vip"])
-                            for pool in content["pools"]))
+    lab = start_lab(make_lab, path, content)
     empty = snapshot(lab)
     for args, status in ((("check", path), 0), (("diff", path), 2),
                          (("apply", path), 0), (("diff", path), 0)):

@@ -83,7 +83,7 @@ def test_lines(path):
 def prepare(make_lab, text):
     """A lab with the ports that the example wants, some of whose servers are
     behind bridges in fail mode "secure"."""
-    return make_lab(servers=3, clients=1,
+    return make_lab(servers=3, clients=2,
                     fail_mode="secure" if "fallback: normal" in text
                     else "standalone")
 
@@ -114,6 +114,20 @@ def check_bundle_equals_apply(lab, path):
     assert snapshot(lab) == empty
     lab.lbgen("apply", path)
     assert (lab.flows(), lab.groups()) == dumps
+
+
+def test_numbers_of_ports():
+    """They are not in quotes, which would make names of them."""
+    text = export("-", input="""
+pools:
+  - name: web
+    vip: 10.0.0.100
+    servers:
+      - {name: s1, ip: 10.0.0.1, mac: "02:00:00:00:00:01", interface: 7}
+      - {name: s2, ip: 10.0.0.2, mac: "02:00:00:00:00:02", interface: veth7}
+""")
+    assert "watch_port:7," in text and "watch_port:veth7," in text
+    assert '"' not in text.replace("note:", "")
 
 
 @pytest.mark.switch

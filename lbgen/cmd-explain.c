@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <config.h>
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,31 +10,21 @@
 #include "lib/live.h"
 #include "lib/path.h"
 
-/* A client, as the command line names it. */
-struct client {
-    struct ip ip;
-    uint16_t port;              /* 0 if not given. */
-};
-
-/* Reads the port in 's'. */
-static bool
-parse_port(const char *s, uint16_t *port, struct diags *diags)
+/* Reads the port in the first 'n' bytes of 's'; 0 if it is none. */
+static uint16_t
+parse_port(const char *s, size_t n)
 {
-    size_t n = strspn(s, "0123456789");
-    unsigned long value = n && n <= 5 ? strtoul(s, NULL, 10) : 0;
+    unsigned long value
+        = (n && n <= 5 && strspn(s, "0123456789") >= n
+           ? strtoul(s, NULL, 10) : 0);
 
-    if (s[n] || value < 1 || value > UINT16_MAX) {
-        diag_error(diags, NULL, "a client's port must be 1 to 65535, not %s",
-                   DIAG_QUOTE(s));
-        return false;
-    }
-    *port = value;
-    return true;
+    return value <= UINT16_MAX ? value : 0;
 }
 
 /* Reads "IP", "IP:PORT" or "[IP]:PORT". */
 static bool
-parse_client(const char *s, struct client *client, struct diags *diags)
+parse_client(const char *s, struct explain_question *question,
+             struct diags *diags)
 {
     bool bracket = *s == '[';
     const char *address = s + bracket;
@@ -47,7 +38,7 @@ parse_client(const char *s, struct client *client, struct diags *diags)
     }
     text = lb_xmemdup0(address, end ? (size_t) (end - address)
                                     : strlen(address));
-    ok = (!bracket || end) && ip_from_string(text, &client->ip);
+    ok = (!bracket || end) && ip_from_string(text, &question->client);
     free(text);
     rest = end ? end + bracket : "";
     if (!ok || (*rest && *rest != ':')) {
@@ -55,14 +46,78 @@ parse_client(const char *s, struct client *client, struct diags *diags)
                    "source port as in 10.0.0.1:34567, not %s", DIAG_QUOTE(s));
         return false;
     }
-    client->port = 0;
-    return !*rest || parse_port(rest + 1, &client->port, diags);
+    question->client_port = *rest ? parse_port(rest + 1, strlen(rest + 1)) : 0;
+    if (*rest && !question->client_port) {
+        diag_error(diags, NULL, "a client's port must be 1 to 65535, not %s",
+                   DIAG_QUOTE(rest + 1));
+        return false;
+    }
+    return true;
+}
+
+/* Reads "PORT" or "PORT/PROTOCOL", with NULL for neither. */
+static bool
+parse_vip_port(const char *s, struct explain_question *question,
+               struct diags *diags)
+{
+    static const enum protocol protocols[] = {
+        PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_SCTP
+    };
+    size_t n = s ? strcspn(s, "/") : 0;
+    bool ok = s && !s[n];
+
+    if (!s) {
+        return true;
+    }
+    for (size_t i = 0; i < LB_ARRAY_SIZE(protocols) && s[n]; i++) {
+        if (!strcmp(&s[n + 1], protocol_name(protocols[i]))) {
+            question->protocol = protocols[i];
+            ok = true;
+        }
+    }
+    question->vip_port = parse_port(s, n);
+    if (!ok || !question->vip_port) {
+        diag_error(diags, NULL, "--vip-port must be 1 to 65535, or a port and "
+                   "a protocol as in 443/tcp, not %s", DIAG_QUOTE(s));
+        return false;
+    }
+    return true;
+}
+
+/* Sees whether the port in question is one of the pool's. */
+static bool
+check_vip_port(const struct pool *pool,
+               const struct explain_question *question, struct diags *diags)
+{
+    char claim[CLAIM_STRLEN];
+
+    if (!question->vip_port) {
+        return true;
+    } else if (pool->protocol == PROTOCOL_ANY && !question->protocol) {
+        diag_error(diags, NULL, "pool \"%s\" is for every protocol; "
+                   "--vip-port needs one, as in %"PRIu16"/tcp", pool->name,
+                   question->vip_port);
+        return false;
+    } else if (!port_set_has(&pool->ports, question->vip_port)
+               || (pool->protocol != PROTOCOL_ANY && question->protocol
+                   && question->protocol != pool->protocol)) {
+        diag_error(diags, NULL, "pool \"%s\" is for %s, which has no port "
+                   "%"PRIu16"%s%s", pool->name,
+                   claim_format(&pool->vips.ip[0], &pool->ports,
+                                pool->protocol, claim), question->vip_port,
+                   question->protocol ? "/" : "",
+                   question->protocol ? protocol_name(question->protocol)
+                                      : "");
+        return false;
+    }
+    return true;
 }
 
 /* Finds the pool, and sees whether the client can be one of its own. */
 static const struct assignment *
 find_pool(const struct bridge *bridge, const char *bridge_name,
-          const char *name, const struct client *client, struct diags *diags)
+          const char *name, const struct explain_question *question,
+          struct diags *diags)
 {
     const struct assignment *a = assignments_find(&bridge->assignments, name);
     char ip[IP_STRLEN];
@@ -70,11 +125,13 @@ find_pool(const struct bridge *bridge, const char *bridge_name,
     if (!a) {
         diag_error(diags, NULL, "bridge \"%s\" has no pool \"%s\"",
                    bridge_name, name);
-    } else if (!ips_find(&a->pool->vips, ip_family(&client->ip))) {
+    } else if (!ips_find(&a->pool->vips, ip_family(&question->client))) {
         diag_error(diags, NULL, "pool \"%s\" is for %s, and %s is no such "
                    "address", name,
                    family_name(ip_family(&a->pool->vips.ip[0])),
-                   ip_format(&client->ip, ip));
+                   ip_format(&question->client, ip));
+        a = NULL;
+    } else if (!check_vip_port(a->pool, question, diags)) {
         a = NULL;
     }
     return a;
@@ -137,11 +194,11 @@ add_connections(struct session *session, const struct bridge *bridge,
 
 static int
 explain(const struct command_context *context, struct session *session,
-        const struct bridge *bridge, const struct client *client)
+        const struct bridge *bridge, const struct explain_question *question)
 {
     const char *name = session_bridge(session);
     const struct assignment *a = find_pool(bridge, name, context->args[0],
-                                           client, context->diags);
+                                           question, context->diags);
     struct explanation *e;
     struct live live;
     bool has_live;
@@ -162,8 +219,7 @@ explain(const struct command_context *context, struct session *session,
             return STATUS_FAILED;
         }
     }
-    e = explain_create(bridge, name, a, &client->ip, client->port,
-                       &live.facts);
+    e = explain_create(bridge, name, a, question, &live.facts);
     add_connections(session, bridge, e);
     status = report(context, name, &live, e);
     explain_destroy(e);
@@ -177,19 +233,20 @@ explain(const struct command_context *context, struct session *session,
 int
 cmd_explain(const struct command_context *context)
 {
-    struct client client;
+    struct explain_question question = { .vip_port = 0 };
     struct bridge *bridge;
     struct session *session;
     int status;
 
-    if (!parse_client(context->args[1], &client, context->diags)) {
+    if (!parse_client(context->args[1], &question, context->diags)
+        || !parse_vip_port(context->vip_port, &question, context->diags)) {
         return STATUS_USAGE;
     }
     session = connect_bridge(context, NULL, &bridge);
     if (!session) {
         return STATUS_FAILED;
     }
-    status = explain(context, session, bridge, &client);
+    status = explain(context, session, bridge, &question);
     bridge_destroy(bridge);
     session_close(session);
     return status;

@@ -41,6 +41,7 @@ enum command_option {
     OPTION_WAIT = 1 << 7,
     OPTION_ALLOW_MISSING = 1 << 8,
     OPTION_LIVE = 1 << 10,
+    OPTION_VIP_PORT = 1 << 12,
     OPTION_REFRESH = 1 << 11,
     OPTION_METRICS = 1 << 20,
     OPTION_WATCH = 1 << 21,
@@ -81,6 +82,7 @@ struct command_context {
     const char *metrics_file;   /* Or NULL. */
     const char *pool;           /* NULL if not given. */
     const char *server;         /* Likewise. */
+    const char *vip_port;       /* Likewise. */
     enum color_when color;
 };
 

@@ -35,7 +35,7 @@ const struct command commands[] = {
       OPTION_JSON | OPTION_SERVER, 0, 1, cmd_connections },
     { "explain", "POOL CLIENT[:PORT]",
       "say which server a client gets, and why",
-      OPTION_JSON | OPTION_LIVE, 2, 2, cmd_explain },
+      OPTION_JSON | OPTION_LIVE | OPTION_VIP_PORT, 2, 2, cmd_explain },
     { "drain", "POOL/SERVER", "no new connections to a server",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_WAIT
       | OPTION_NO_WAIT, 1, 1, cmd_drain },

@@ -24,6 +24,7 @@ enum {
     ID_SERVER,
     ID_ALLOW_MISSING,
     ID_LIVE,
+    ID_VIP_PORT,
     ID_NO_WAIT,
     ID_METRICS,
     ID_METRICS_FILE,
@@ -67,6 +68,8 @@ static const struct option_row rows[] = {
       "only the server of that name" },
     { ID_LIVE, "live", NULL, OPTION_LIVE,
       "ask the switch as well what it would do" },
+    { ID_VIP_PORT, "vip-port", "PORT", OPTION_VIP_PORT,
+      "of a pool with several: 443, or 443/tcp" },
     { ID_REFRESH, "refresh", NULL, OPTION_REFRESH,
       "with the weights of a round of refresh" },
     { ID_WATCH, "watch", NULL, OPTION_WATCH,
@@ -176,6 +179,8 @@ parse_option(int id, const char *arg, struct command_context *context)
         return true;
     case ID_POOL:
         return parse_name(id, arg, &context->pool, context->diags);
+    case ID_VIP_PORT:
+        return parse_name(id, arg, &context->vip_port, context->diags);
     case ID_SERVER:
         return parse_name(id, arg, &context->server, context->diags);
     case ID_ALL:

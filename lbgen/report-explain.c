@@ -106,16 +106,31 @@ write_client(FILE *stream, const struct explanation *e)
     }
 }
 
+/* The VIP that the client connects to, with the port, or all that it may
+ * be. */
+static const char *
+format_vip(const struct explanation *e, char buf[CLAIM_STRLEN])
+{
+    const struct pool *pool = e->assignment->pool;
+    const struct ovs_tuple *tuple = &e->packet.tuple;
+    struct port_set one = {
+        .n = 1, .ranges = {{ tuple->dst_port, tuple->dst_port }}
+    };
+
+    return claim_format(&tuple->dst,
+                        e->packet.has_dst_port ? &one : &pool->ports,
+                        tuple->protocol, buf);
+}
+
 /* The answer in one line. */
 static void
 write_answer(FILE *stream, const struct explanation *e)
 {
-    const struct pool *pool = e->assignment->pool;
-    char vip[PROPERTY_STRLEN];
+    char vip[CLAIM_STRLEN];
 
-    pool_properties[0].format(pool, vip, sizeof vip);
     write_client(stream, e);
-    fprintf(stream, " to pool %s, %s: ", pool->name, vip);
+    fprintf(stream, " to pool %s, %s: ", e->assignment->pool->name,
+            format_vip(e, vip));
     switch (e->answer) {
     case EXPLAIN_SERVER:
         fprintf(stream, "server %s", get_server(e, e->server)->name);
@@ -364,6 +379,19 @@ put_client(struct json *object, const struct explanation *e)
     json_object_put(object, "client", client);
 }
 
+/* Where the client connects to. */
+static void
+put_destination(struct json *object, const struct explanation *e)
+{
+    struct json *to = json_object_create();
+    char ip[IP_STRLEN];
+
+    put_string(to, "ip", ip_format(&e->packet.tuple.dst, ip));
+    put_integer(to, "port", e->packet.has_dst_port, e->packet.tuple.dst_port);
+    put_string(to, "protocol", protocol_name(e->packet.tuple.protocol));
+    json_object_put(object, "to", to);
+}
+
 static void
 put_pool(struct json *object, const struct explanation *e)
 {
@@ -463,6 +491,7 @@ report_explain_json(const struct explanation *e, const char *bridge,
     put_string(object, "bridge", bridge);
     put_pool(object, e);
     put_client(object, e);
+    put_destination(object, e);
     put_string(object, "answer", answer_names[e->answer]);
     put_string(object, "server", (e->answer == EXPLAIN_SERVER
                                   ? get_server(e, e->server)->name : NULL));

@@ -235,14 +235,20 @@ flow_slot(const struct of_flow *flow)
     return match.flow.regs[REG_SLOT - MFF_REG0];
 }
 
-/* Whether 'flow' is for packets of the client's family, or of any. */
+/* Whether 'flow' is for packets of the client's family, or of any, and to the
+ * port in question. */
 static bool
-is_of_family(const struct explanation *e, const struct of_flow *flow)
+is_of_kind(const struct explanation *e, const struct of_flow *flow)
 {
     bool v4 = ip_is_v4(&e->packet.tuple.src);
     struct match match;
 
     minimatch_expand(&flow->match, &match);
+    if (e->packet.has_dst_port
+        && (match.flow.tp_dst ^ htons(e->packet.tuple.dst_port))
+           & match.wc.masks.tp_dst) {
+        return false;
+    }
     return (!match.wc.masks.dl_type
             || match.flow.dl_type == htons(v4 ? ETHERTYPE_IP
                                            : ETHERTYPE_IPV6));
@@ -255,7 +261,7 @@ on_path(const struct explanation *e, const struct of_flow *flow)
     uint64_t cookie = flow->cookie;
     size_t server;
 
-    if (cookie_pool(cookie) != e->assignment->id || !is_of_family(e, flow)) {
+    if (cookie_pool(cookie) != e->assignment->id || !is_of_kind(e, flow)) {
         return false;
     }
     switch (cookie_kind(cookie)) {
@@ -392,7 +398,10 @@ note_dp_hash(struct explanation *e)
 {
     if (!e->packet.has_dst_port) {
         add_note(e, "the pool has more than one port, and each new connection "
-                 "is hashed by its own as well, so that none is foretold");
+                 "is hashed by its own as well, so that none is foretold; "
+                 "give --vip-port %s to learn about one",
+                 e->assignment->pool->protocol == PROTOCOL_ANY
+                 ? "PORT/PROTOCOL" : "PORT");
         return;
     }
     if (!e->packet.has_src_port) {
@@ -544,20 +553,24 @@ note_client(struct explanation *e)
 }
 
 static void
-init_packet(struct explanation *e, const struct ip *client, uint16_t port)
+init_packet(struct explanation *e, const struct explain_question *q)
 {
     const struct pool *pool = e->assignment->pool;
+    uint16_t vip_port = q->vip_port ? q->vip_port
+                                    : port_set_single(&pool->ports);
+    bool has_protocol = pool->protocol != PROTOCOL_ANY || q->protocol;
 
     e->packet = (struct pick_packet) {
         .tuple = {
-            .src = *client,
-            .dst = *ips_find(&pool->vips, ip_family(client)),
-            .protocol = pool->protocol,
-            .src_port = port,
-            .dst_port = pool->ports.n ? pool->ports.ranges[0].first : 0,
+            .src = q->client,
+            .dst = *ips_find(&pool->vips, ip_family(&q->client)),
+            .protocol = pool->protocol ? pool->protocol : q->protocol,
+            .src_port = q->client_port,
+            .dst_port = (vip_port ? vip_port
+                         : pool->ports.n ? pool->ports.ranges[0].first : 0),
         },
-        .has_src_port = port != 0,
-        .has_dst_port = port_set_single(&pool->ports) != 0,
+        .has_src_port = q->client_port != 0,
+        .has_dst_port = vip_port != 0 && has_protocol,
     };
 }
 
@@ -599,8 +612,9 @@ answer_by_turn(struct explanation *e)
 
 struct explanation *
 explain_create(const struct bridge *bridge, const char *name,
-               const struct assignment *a, const struct ip *client,
-               uint16_t port, const struct explain_facts *facts)
+               const struct assignment *a,
+               const struct explain_question *question,
+               const struct explain_facts *facts)
 {
     struct explanation *e = lb_xcalloc(1, sizeof *e);
     const struct alive alive = { &bridge->installed, &bridge->ports };
@@ -612,7 +626,7 @@ explain_create(const struct bridge *bridge, const char *name,
     e->n_tracked = lb_xcalloc(a->pool->n_servers, sizeof *e->n_tracked);
     e->tracked_server = SIZE_MAX;
     pool_asked_shares(a->pool, e->asked);
-    init_packet(e, client, port);
+    init_packet(e, question);
 
     e->group_id = reach_first_group(bridge, a);
     e->group = (pool_selection(a->pool) == POLICY_BY_TURN ? NULL
@@ -665,7 +679,8 @@ explain_add_connections(struct explanation *e,
             continue;
         }
         e->n_tracked[server]++;
-        if (e->packet.has_src_port && c->client_port == tuple->src_port
+        if (e->packet.has_src_port && e->packet.has_dst_port
+            && c->client_port == tuple->src_port
             && c->vip_port == tuple->dst_port) {
             e->tracked_server = server;
             memcpy(e->tracked_state, c->state, sizeof e->tracked_state);

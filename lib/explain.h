@@ -48,6 +48,15 @@ enum explain_answer {
     EXPLAIN_UNKNOWN             /* The group does what is not foreseen. */
 };
 
+/* A new connection.  0 is what is not known: a port, or, of a pool for every
+ * protocol, which one. */
+struct explain_question {
+    struct ip client;
+    uint16_t client_port;
+    uint16_t vip_port;          /* One of the pool's. */
+    enum protocol protocol;     /* The pool's, unless that is for every one. */
+};
+
 /* Borrows from the bridge that it was made from. */
 struct explanation {
     const struct assignment *assignment;
@@ -91,13 +100,12 @@ struct explanation {
     size_t allocated_notes;
 };
 
-/* Says what happens to a new connection from 'client' and, unless it is 0, the
- * source port 'port', to the pool of 'assignment', which has a VIP of the
- * client's family.  'name' is the bridge, for
- * messages. */
+/* Says what happens to the new connection of the question to the pool of
+ * 'assignment', which has a VIP of the client's family.  'name' is the bridge,
+ * for messages. */
 struct explanation *explain_create(const struct bridge *, const char *name,
                                    const struct assignment *assignment,
-                                   const struct ip *client, uint16_t port,
+                                   const struct explain_question *,
                                    const struct explain_facts *);
 void explain_destroy(struct explanation *);
 

@@ -143,6 +143,9 @@ format_flow(const struct explanation *e)
 {
     const struct ovs_tuple *tuple = &e->packet.tuple;
     const struct pool *pool = e->assignment->pool;
+    /* Of all protocols, that of most connections. */
+    const char *protocol = protocol_name(tuple->protocol ? tuple->protocol
+                                         : PROTOCOL_TCP);
     bool v4 = ip_is_v4(&tuple->dst);
     char src[IP_STRLEN], dst[IP_STRLEN], mac[MAC_STRLEN];
     struct ds s = DS_EMPTY_INITIALIZER;
@@ -153,17 +156,17 @@ format_flow(const struct explanation *e)
                       e->pick.hash ? e->pick.hash
                                    : (uint32_t) e->group->n_slots);
     }
-    /* Of all protocols, that of most connections. */
-    ds_put_format(&s, "%s%s,dl_dst=%s,%s=%s,%s=%s,nw_ttl=64",
-                  protocol_name(pool->protocol == PROTOCOL_ANY ? PROTOCOL_TCP
-                                : pool->protocol), v4 ? "" : "6",
-                  mac_format(&pool->vip_mac, mac),
+    ds_put_format(&s, "%s%s,dl_dst=%s,%s=%s,%s=%s,nw_ttl=64", protocol,
+                  v4 ? "" : "6", mac_format(&pool->vip_mac, mac),
                   v4 ? "nw_src" : "ipv6_src", ip_format(&tuple->src, src),
                   v4 ? "nw_dst" : "ipv6_dst", ip_format(&tuple->dst, dst));
-    if (e->packet.has_src_port) {
-        ds_put_format(&s, ",tp_src=%"PRIu16, tuple->src_port);
+    if (pool->path.vlan != VLAN_ANY && pool->path.vlan != VLAN_NONE) {
+        ds_put_format(&s, ",vlan_tci=0x%x", 0x1000 | pool->path.vlan);
     }
-    ds_put_format(&s, ",tp_dst=%"PRIu16, tuple->dst_port);
+    if (e->packet.has_src_port) {
+        ds_put_format(&s, ",%s_src=%"PRIu16, protocol, tuple->src_port);
+    }
+    ds_put_format(&s, ",%s_dst=%"PRIu16, protocol, tuple->dst_port);
     return ds_steal_cstr(&s);
 }
 

@@ -135,13 +135,17 @@ explain_lines(const struct bridge *bridge, const struct assignment *a,
 
     while (fgets(line, sizeof line, stdin)) {
         char text[64];
-        unsigned int port = 0;
-        struct ip client;
+        unsigned int port = 0, vip_port = 0, protocol = 0;
+        struct explain_question question;
 
-        if (sscanf(line, "%63s %u", text, &port) >= 1
-            && ip_from_string(text, &client)) {
-            struct explanation *e = explain_create(bridge, "bridge", a,
-                                                   &client, port, facts);
+        if (sscanf(line, "%63s %u %u %u", text, &port, &vip_port, &protocol)
+            >= 1 && ip_from_string(text, &question.client)) {
+            struct explanation *e;
+
+            question.client_port = port;
+            question.vip_port = vip_port;
+            question.protocol = protocol;
+            e = explain_create(bridge, "bridge", a, &question, facts);
 
             print_explanation(e, notes);
             explain_destroy(e);
@@ -149,7 +153,8 @@ explain_lines(const struct bridge *bridge, const struct assignment *a,
     }
 }
 
-/* "explain BRIDGE POOL [PRETENCE [notes]]": reads lines "CLIENT [PORT]" and
+/* "explain BRIDGE POOL [PRETENCE [notes]]": reads lines
+ * "CLIENT [PORT [VIP-PORT [PROTOCOL]]]", all but the first numbers, and
  * explains each. */
 int
 lbtest_explain(int argc, char *argv[])

@@ -14,6 +14,7 @@ from lab_capture import socket_in
 from lab_datagrams import (IPPROTO_ESP, IPPROTO_GRE, IPPROTO_SCTP, Echo, ask,
                            drain, parse_sctp, raw_socket, sctp, udp_socket)
 from lab_frames import checksum
+from test_explain import explain, foretell
 
 pytestmark = pytest.mark.switch
 
@@ -186,6 +187,94 @@ def test_explain(lab):
     apply(lab, lab.pool(protocol="any", port=None))
     say = lab.lbgen("explain", "-b", "br0", "web", "10.0.1.1:4000").stdout
     assert "none is foretold" in say
+    assert "give --vip-port PORT/PROTOCOL" in say
+
+
+def wrong(lab, traffic, port, protocol=0):
+    """Connections to a port that went elsewhere than "explain" says."""
+    clients = sorted(traffic.by_connection)
+    said = foretell(lab, [(client[0], f"{client[1]} {port} {protocol}")
+                          for client in clients])
+    return [(client, e.server) for client, e in zip(clients, said)
+            if e.server != traffic.by_connection[client]]
+
+
+@pytest.mark.parametrize("connections", ["tracked", "stateless"])
+def test_explain_by_port(lab, connections):
+    """Each connection is hashed by the port that it is to, as well."""
+    apply(lab, lab.pool(port=["80-90", 443], connections=connections,
+                        **({} if connections == "tracked"
+                           else {"guard": False})))
+    servers = set()
+    for port in 80, 443:
+        traffic = lab.connect("c1", VIP, port, 200)
+        assert not traffic.failures and len(traffic) == 3
+        assert wrong(lab, traffic, port) == []
+        ((ip, source), server), *_ = sorted(traffic.by_connection.items())
+        client = f"{ip}:{source}"
+        say = explain(lab, client, "--vip-port", port, "--live")
+        assert say["server"] == server and say["live"]["agrees"]
+        assert say["to"] == {"ip": VIP, "port": port, "protocol": "tcp"}
+        servers |= {explain(lab, client, f"--vip-port={p}")["server"]
+                    for p in range(80, 91)}
+        say = lab.lbgen("explain", "-b", "br0", "web", client,
+                        f"--vip-port={port}/tcp").stdout
+        assert say.startswith(
+            f"{client} to pool web, {VIP}:{port}/tcp: server {server}\n")
+    assert servers == set(lab.servers)
+    say = explain(lab, client)
+    assert (say["answer"], say["to"]["port"]) == ("any", None)
+
+
+def test_explain_by_port_and_protocol(lab):
+    """Of a pool for everything."""
+    apply(lab, lab.pool(protocol="any", port=None))
+    for port in 80, 443:
+        traffic = lab.connect("c1", VIP, port, 100)
+        assert not traffic.failures
+        assert wrong(lab, traffic, port, socket.IPPROTO_TCP) == []
+    with udp_socket(lab.hosts["c1"]) as sock:
+        server, _ = ask(sock, VIP, 8003)
+        client = f"10.0.1.1:{sock.getsockname()[1]}"
+        assert explain(lab, client, "--vip-port=8003/udp",
+                       "--live")["server"] == server
+
+
+def test_explain_knows_the_very_connection_by_its_port(lab):
+    apply(lab, lab.pool(port=[80, 443]))
+    hold = lab.hold("c1", VIP, 443, 1)
+    ((ip, source), server), = hold.opened.by_connection.items()
+    client = f"{ip}:{source}"
+    assert explain(lab, client, "--vip-port=443")["tracked"] == server
+    assert explain(lab, client, "--vip-port=80")["tracked"] is None
+    assert explain(lab, client)["tracked"] is None
+    # A flow that is for another port is none of its business.
+    lab.ofctl("del-flows", "br0", "table=0,tcp,tp_dst=80")
+    gone = [any("is gone" in note for note in explain(
+        lab, client, f"--vip-port={port}")["notes"]) for port in (80, 443)]
+    assert gone == [True, False]
+    hold.close()
+
+
+@pytest.mark.parametrize("pool, port, message, status", [
+    ({"port": [80, 443]}, "81",
+     'pool "web" is for 10.0.0.100:80,443/tcp, which has no port 81', 1),
+    ({"port": 80}, "80/udp", "which has no port 80/udp", 1),
+    ({"port": None, "protocol": "any"}, "80",
+     'pool "web" is for every protocol; --vip-port needs one, as in 80/tcp',
+     1),
+    ({"port": 80}, "http", "--vip-port must be 1 to 65535, or a port and a "
+     'protocol as in 443/tcp, not "http"', 64),
+    ({"port": 80}, "65536", 'not "65536"', 64),
+    ({"port": 80}, "80/icmp", 'not "80/icmp"', 64),
+    ({"port": 80}, "80x/tcp", 'not "80x/tcp"', 64),
+    ({"port": 80}, "/tcp", 'not "/tcp"', 64),
+])
+def test_explain_wrong_port(lab, pool, port, message, status):
+    apply(lab, lab.pool(**pool))
+    result = lab.lbgen("explain", "-b", "br0", "web", "10.0.1.1:1",
+                       "--vip-port", port, check=status)
+    assert message in result.stderr
 
 
 # SCTP.

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from lab_slots import apply
+from test_explain import explain
 from lab_topology import enter_vlan
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
@@ -68,10 +69,12 @@ def test_same_vip_in_two_vlans(net, connections, protocol):
     lab.hosts["c1"].next_source_port = lab.hosts["c2"].next_source_port = 20000
     captures = {name: lab.capture(lab.hosts[name].port)
                 for name in ("c1", "c2", "s1", "s2")}
-    for client, name in ("c1", "s1"), ("c2", "s2"):
+    for vlan, client, name in (100, "c1", "s1"), (200, "c2", "s2"):
         traffic = lab.connect(client, VIP, 80, 60, sources=["10.0.1.1"],
                               proto=protocol, peer="10.0.1.1")
         assert not traffic.failures and traffic[name] == 60
+        assert explain(lab, "10.0.1.1:1", "--live",
+                       pool=f"web{vlan}")["live"]["agrees"]
     for name, vlan in ("c1", 100), ("s1", 100), ("c2", 200), ("s2", 200):
         seen = tags(captures[name].stop(), outgoing=True)
         # What a switch floods of the other VLAN it does not keep out.

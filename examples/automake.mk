@@ -10,6 +10,7 @@ dist_examples_DATA = \
 	examples/failover.yaml \
 	examples/ipv6.yaml \
 	examples/grafana-dashboard.json \
+	examples/health-switch.yaml \
 	examples/health.yaml \
 	examples/lab-adaptive.yaml \
 	examples/lab-affinity.yaml \

@@ -111,6 +111,30 @@ watch_event(void *m_, enum watch_event event)
     }
 }
 
+/* Checks from the switch. */
+
+static bool
+send_to_switch(void *m_, struct ofpbuf *message)
+{
+    struct monitor *m = m_;
+
+    return watch_send(m->watch, message);
+}
+
+static void
+take_answer(void *m_, const void *frame, size_t size)
+{
+    struct monitor *m = m_;
+
+    prober_take(&m->prober, frame, size);
+}
+
+static void
+server_found(void *m_)
+{
+    monitor_want(m_, REASON_FOUND);
+}
+
 static void
 health_changed(void *m_, struct pool *pool, struct server *server,
                enum health_state before)
@@ -301,7 +325,9 @@ monitor_init(struct monitor *m, struct reading *r)
     watch_signals(m);
     session_init(context->verbose);
     m->checker = checker_create(m->loop, health_changed, m);
-    m->watch = watch_create(&m->options, watch_event, m);
+    prober_init(&m->prober, send_to_switch, m);
+    checker_set_prober(m->checker, &m->prober, server_found, m);
+    m->watch = watch_create(&m->options, watch_event, take_answer, m);
     m->files = monitor_files_create(m);
     use_file(m, r);
     m->metrics = monitor_metrics_create(m, context->diags);
@@ -318,6 +344,7 @@ monitor_uninit(struct monitor *m)
     job_abandon(&m->refresh);
     monitor_metrics_destroy(m->metrics);
     checker_destroy(m->checker);
+    prober_uninit(&m->prober);
     monitor_files_destroy(m->files);
     watch_destroy(m->watch);
     loop_remove(m->loop, &m->signals);

@@ -10,6 +10,7 @@
  *     message TEXT        for the log
  *     health {...}        of all servers, by pool
  *     found {...}         where servers were found, likewise
+ *     ports {...}         which port of OpenFlow that is, likewise
  *     committed -         all of that holds
  *     cut N               connections that it cut then */
 
@@ -24,6 +25,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/notify.h"
+#include "lib/check.h"
 #include "lib/discover.h"
 #include "lib/found.h"
 #include "lib/health.h"
@@ -53,6 +55,7 @@ struct sync {
     char *messages;
     char *health;               /* JSON. */
     char *found;
+    char *ports;
     bool committed;
 };
 
@@ -122,6 +125,32 @@ write_layers(const struct model *model, const char *key,
     fputs("}\n", out);
 }
 
+/* Which ports servers are behind that the switch checks. */
+static void
+write_ports(const struct model *model, const struct ports *ports, FILE *out)
+{
+    fputs("ports {", out);
+    for (size_t i = 0; i < model->n_pools; i++) {
+        const struct pool *pool = model->pools[i];
+        const char *comma = "";
+
+        fprintf(out, "%s\"%s\":{", i ? "," : "", pool->name);
+        for (size_t j = 0; j < pool->n_servers; j++) {
+            const struct server *server = &pool->servers[j];
+            const struct check *check = server_check(pool, server);
+
+            if (check && check->from == CHECK_FROM_SWITCH
+                && server_is_located(server)) {
+                fprintf(out, "%s\"%s\":%"PRIu16, comma, server->name,
+                        ports_find(ports, server_interface(server)));
+                comma = ",";
+            }
+        }
+        fputs("}", out);
+    }
+    fputs("}\n", out);
+}
+
 static void
 write_result(const struct monitor *m, const struct update *update, FILE *out)
 {
@@ -138,6 +167,7 @@ write_result(const struct monitor *m, const struct update *update, FILE *out)
             update->changes.n, moved, m->model->settings.entry_table, m->model->settings.table_base);
     write_layers(m->model, "health", health_write, out);
     write_layers(m->model, "found", found_write, out);
+    write_ports(m->model, &update->bridge->ports, out);
 }
 
 /* Passes on what there is to say. */
@@ -266,6 +296,8 @@ sync_line(void *s_, char *line)
         append_line(&s->health, value);
     } else if (!strcmp(line, "found")) {
         append_line(&s->found, value);
+    } else if (!strcmp(line, "ports")) {
+        append_line(&s->ports, value);
     } else if (!strcmp(line, "message")) {
         append_line(&s->messages, value);
     } else if (!strcmp(line, "committed")) {
@@ -324,6 +356,20 @@ take_found(struct monitor *m LB_UNUSED, struct pool *pool,
            const struct node *node)
 {
     found_read(node, pool);
+}
+
+static void
+take_ports(struct monitor *m, struct pool *pool, const struct node *node)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        const struct server *server = &pool->servers[i];
+        const struct node *port = node_get(node, server->name);
+
+        if (port && port->type == NODE_SCALAR) {
+            checker_set_port(m->checker, pool, server,
+                             strtoul(port->scalar, NULL, 10));
+        }
+    }
 }
 
 /* What an update was for. */
@@ -421,6 +467,9 @@ sync_committed(struct sync *s)
     if (s->found) {
         for_each_pool(m, s->found, take_found);
     }
+    if (s->ports) {
+        for_each_pool(m, s->ports, take_ports);
+    }
     m->retry = 0;
     m->synced = true;
     notify("STATUS=keeps bridge %s as %s says", m->bridge, m->file_name);
@@ -452,6 +501,7 @@ sync_free(struct sync *s)
     free(s->messages);
     free(s->health);
     free(s->found);
+    free(s->ports);
     free(s);
 }
 

@@ -16,6 +16,7 @@
 #include "lbgen/command.h"
 #include "lbgen/job.h"
 #include "lib/checker.h"
+#include "lib/prober.h"
 #include "lib/session.h"
 #include "lib/watch.h"
 
@@ -60,6 +61,7 @@ struct monitor {
     struct loop *loop;
     struct checker *checker;
     struct watch *watch;
+    struct prober prober;       /* For checks from the switch. */
     struct monitor_files *files;
     struct monitor_metrics *metrics;
     bool stopping;

@@ -268,6 +268,18 @@ act_change_vlan(struct ofpbuf *acts, uint16_t from, uint16_t to)
 }
 
 void
+act_controller(struct ofpbuf *acts, uint16_t controller, uint16_t max_len)
+{
+    struct ofpact_controller *oc = ofpact_put_CONTROLLER(acts);
+
+    oc->controller_id = controller;
+    oc->max_len = max_len;
+    oc->reason = OFPR_ACTION;
+    oc->meter_id = NX_CTLR_NO_METER;
+    ofpact_finish_CONTROLLER(acts, &oc);
+}
+
+void
 act_note(struct ofpbuf *acts, const void *data, size_t size)
 {
     struct ofpact_note *note = ofpact_put_NOTE(acts);

@@ -118,6 +118,11 @@ void act_learn_affinity(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
 void act_learn_pin(struct ofpbuf *acts, uint8_t table, uint64_t cookie,
                    uint16_t pool, uint16_t tier);
 
+/* controller(): what there is of the packet, at most 'max_len' bytes, to who
+ * is connected under the id 'controller'. */
+void act_controller(struct ofpbuf *acts, uint16_t controller,
+                    uint16_t max_len);
+
 /* note: 'size' bytes that do nothing.  The switch pads with zero bytes. */
 void act_note(struct ofpbuf *acts, const void *data, size_t size);
 

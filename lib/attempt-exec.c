@@ -171,8 +171,8 @@ make_environment(const struct attempt_target *target)
         n++;
     }
     env = lb_xcalloc(n + N_OWN + 1, sizeof *env);
-    env[0] = lb_xasprintf("LBGEN_POOL=%s", target->pool);
-    env[1] = lb_xasprintf("LBGEN_SERVER=%s", target->server);
+    env[0] = lb_xasprintf("LBGEN_POOL=%s", target->pool->name);
+    env[1] = lb_xasprintf("LBGEN_SERVER=%s", target->server->name);
     env[2] = lb_xasprintf("LBGEN_ADDRESS=%s", ip_format(&target->ip, ip));
     env[3] = lb_xasprintf("LBGEN_PORT=%"PRIu16, target->port);
     memcpy(env + N_OWN, environ, n * sizeof *env);

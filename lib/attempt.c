@@ -36,6 +36,9 @@ attempts_uninit(struct attempts *all)
 static const struct attempt_class *
 find_class(const struct check *check)
 {
+    if (check->from == CHECK_FROM_SWITCH) {
+        return &attempt_switch;
+    }
     switch (check->type) {
     case CHECK_TCP:
         return &attempt_tcp;

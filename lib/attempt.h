@@ -19,6 +19,11 @@ struct attempts {
     struct loop *loop;          /* Borrowed. */
     struct http_client *http;   /* Made when it is first needed. */
     struct process *processes;  /* Of checks by programs. */
+
+    /* For checks from the switch; borrowed, NULL if there is none. */
+    struct prober *prober;
+    void (*found)(void *aux);   /* A missing server answers. */
+    void *aux;
 };
 
 /* Longest error, with its null byte. */
@@ -29,8 +34,12 @@ struct attempt_target {
     const struct check *check;
     struct ip ip;
     uint16_t port;
-    const char *pool;           /* Names, for programs. */
-    const char *server;
+    const struct pool *pool;    /* One of those that it is about. */
+    const struct server *server;
+
+    /* For checks from the switch. */
+    uint16_t source_port;
+    uint16_t switch_port;       /* Of OpenFlow; PORT_NONE if not known. */
 };
 
 /* A type of check. */
@@ -65,6 +74,7 @@ extern const struct attempt_class attempt_exec;
 extern const struct attempt_class attempt_icmp;
 extern const struct attempt_class attempt_arp;
 extern const struct attempt_class attempt_nd;
+extern const struct attempt_class attempt_switch;
 
 void attempts_init(struct attempts *, struct loop *);
 void attempts_uninit(struct attempts *);

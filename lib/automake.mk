@@ -26,6 +26,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/attempt-nd.c \
 	lib/attempt-route.c \
 	lib/attempt-route.h \
+	lib/attempt-switch.c \
 	lib/attempt-tcp.c \
 	lib/attempt.c \
 	lib/attempt.h \
@@ -39,6 +40,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/checker.h \
 	lib/compile-affinity.c \
 	lib/compile-arp.c \
+	lib/compile-check.c \
 	lib/compile-direct.c \
 	lib/compile-chain.c \
 	lib/compile-emit.c \
@@ -85,6 +87,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/fields.h \
 	lib/found.c \
 	lib/found.h \
+	lib/frame.c \
+	lib/frame.h \
 	lib/generation.c \
 	lib/generation.h \
 	lib/group-desc.c \
@@ -138,6 +142,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/ovs-hash.c \
 	lib/ovs-hash.h \
 	lib/pick-slots.c \
+	lib/packet-out.c \
+	lib/packet-out.h \
 	lib/path.c \
 	lib/path.h \
 	lib/pick.c \
@@ -148,6 +154,10 @@ lib_liblbgen_a_SOURCES = \
 	lib/ports.h \
 	lib/reach.c \
 	lib/reach.h \
+	lib/probe-frame.c \
+	lib/probe-frame.h \
+	lib/prober.c \
+	lib/prober.h \
 	lib/record.c \
 	lib/record.h \
 	lib/refresh-internal.h \

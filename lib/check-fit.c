@@ -40,7 +40,7 @@ static void
 check_family(const struct place *p)
 {
     enum check_type type = p->check->type;
-    const struct ip *ip = check_address(p->check, p->server);
+    const struct ip *ip = check_address(p->check, p->pool, p->server);
     char text[IP_STRLEN];
 
     if (type == CHECK_ARP && !ip_is_v4(ip)) {
@@ -49,6 +49,33 @@ check_family(const struct place *p)
     } else if (type == CHECK_ND && ip_is_v4(ip)) {
         reader_error(p->reader, p->loc, "a check of type nd is for IPv6, not "
                      "for %s; that of IPv4 is arp", ip_format(ip, text));
+    }
+}
+
+/* A check from the switch has no address of its own unless it is given one. */
+static void
+check_switch(const struct place *p)
+{
+    const struct check *check = p->check;
+    const char *type = check_type_name(check->type);
+
+    if (check->from != CHECK_FROM_SWITCH) {
+        return;
+    } else if (!check_has_source(check)) {
+        if (p->server->via.n) {
+            reader_error(p->reader, p->loc, "a check of type %s from the "
+                         "switch is for neighbours; server \"%s\" is behind a "
+                         "router", type, p->server->name);
+        }
+    } else if (!check_source(check, p->pool, p->server)) {
+        reader_error(p->reader, p->loc, "a check of type %s from the switch "
+                     "needs a \"source\" of the family of the address it "
+                     "goes to", type);
+    } else if (!check->has_source
+               && p->pool->connections == CONNECTIONS_DIRECT) {
+        reader_error(p->reader, p->loc, "a check of type %s from the switch "
+                     "needs a \"source\" here, an address that nobody has: "
+                     "servers of a direct pool have the VIP themselves", type);
     }
 }
 
@@ -65,8 +92,9 @@ check_server_check(const struct reader *r, const struct pool *pool,
 
     if (check) {
         check_endpoint(&place);
-        if (server->ips.n) {
+        if (server->ips.n && pool->vips.n) {
             check_family(&place);
+            check_switch(&place);
         }
     }
 }

@@ -14,7 +14,8 @@
 #define FOR(TYPE) (1u << (TYPE))
 #define FOR_HTTP (FOR(CHECK_HTTP) | FOR(CHECK_HTTPS))
 #define FOR_PORT (FOR_HTTP | FOR(CHECK_TCP) | FOR(CHECK_EXEC))
-#define FOR_ALL (~FOR(CHECK_NONE))
+#define FOR_SWITCH (FOR(CHECK_TCP) | FOR(CHECK_ICMP) | FOR(CHECK_ARP) \
+                    | FOR(CHECK_ND))
 
 static bool
 read_type(const struct reader *r, const struct node *node, void *check_)
@@ -101,6 +102,15 @@ read_address(const struct reader *r, const struct node *node, void *check_)
 
     check->has_address = value_ip(r, node, &check->address);
     return check->has_address;
+}
+
+static bool
+read_source(const struct reader *r, const struct node *node, void *check_)
+{
+    struct check *check = check_;
+
+    check->has_source = value_ip(r, node, &check->source);
+    return check->has_source;
 }
 
 /* Text that goes into a request, where the end of a line would begin
@@ -305,6 +315,7 @@ static const struct field check_fields[] = {
     { "fall", read_fall, NULL },
     { "port", read_port, NULL },
     { "address", read_address, NULL },
+    { "source", read_source, NULL },
     { "method", read_method, NULL },
     { "path", read_path, NULL },
     { "host", read_host, NULL },
@@ -323,6 +334,7 @@ static const struct {
     const char *what;           /* Those types. */
 } limited[] = {
     { "port", FOR_PORT, "tcp, http, https and exec" },
+    { "source", FOR(CHECK_TCP) | FOR(CHECK_ICMP), "tcp and icmp" },
     { "method", FOR_HTTP, "http and https" },
     { "path", FOR_HTTP, "http and https" },
     { "host", FOR_HTTP, "http and https" },
@@ -358,14 +370,22 @@ check_values(const struct reader *r, const struct node *node,
 {
     const struct node *from = node_get(node, "from");
     const struct node *fast = node_get(node, "fast_interval");
+    const struct node *source = node_get(node, "source");
 
     if (fast && check->fast_interval > check->interval) {
         reader_error(r, &fast->loc, "fast_interval must not be longer than "
                      "interval, %"PRIu32" ms", check->interval);
     }
-    if (from && check->from == CHECK_FROM_SWITCH) {
-        reader_error(r, &from->loc, "\"from: switch\" is not supported yet; "
-                     "checks go out from this host");
+    if (check->from == CHECK_FROM_SWITCH
+        && !(FOR(check->type) & FOR_SWITCH)) {
+        reader_error(r, from ? &from->loc : &node->loc, "a switch can make "
+                     "checks of type tcp, icmp, arp and nd, which are one "
+                     "packet, and not of type %s",
+                     check_type_name(check->type));
+    }
+    if (source && check->from != CHECK_FROM_SWITCH) {
+        reader_error(r, &source->loc, "source is for \"from: switch\"; this "
+                     "host has addresses of its own");
     }
     if (check->type == CHECK_EXEC && !check->n_command) {
         reader_error(r, &node->loc, "command is missing");

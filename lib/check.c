@@ -75,6 +75,8 @@ check_equal(const struct check *a, const struct check *b)
             && a->timeout == b->timeout
             && a->port == b->port && a->has_address == b->has_address
             && (!a->has_address || ip_equal(&a->address, &b->address))
+            && a->has_source == b->has_source
+            && (!a->has_source || ip_equal(&a->source, &b->source))
             && same_text(a->method, b->method) && same_text(a->path, b->path)
             && same_text(a->host, b->host) && same_text(a->body, b->body)
             && a->status_min == b->status_min
@@ -145,6 +147,9 @@ check_write(const struct check *check, FILE *stream)
     if (check->has_address) {
         write_optional("address", ip_format(&check->address, ip), stream);
     }
+    if (check->has_source) {
+        write_optional("source", ip_format(&check->source, ip), stream);
+    }
     if (check->type == CHECK_HTTP || check->type == CHECK_HTTPS) {
         write_http(check, stream);
     } else if (check->type == CHECK_EXEC) {
@@ -161,8 +166,15 @@ server_check(const struct pool *pool, const struct server *server)
     return check && check->type != CHECK_NONE ? check : NULL;
 }
 
+bool
+check_has_source(const struct check *check)
+{
+    return check->type == CHECK_TCP || check->type == CHECK_ICMP;
+}
+
 const struct ip *
-check_address(const struct check *check, const struct server *server)
+check_address(const struct check *check, const struct pool *pool,
+              const struct server *server)
 {
     const struct ip *ip = NULL;
 
@@ -170,8 +182,33 @@ check_address(const struct check *check, const struct server *server)
         return &check->address;
     } else if (check->type == CHECK_ND) {
         ip = ips_find(&server->ips, FAMILY_V6);
+    } else if (pool->connections == CONNECTIONS_DIRECT
+               && check->from == CHECK_FROM_SWITCH
+               && check_has_source(check)) {
+        ip = (check->has_source
+              ? ips_find(&pool->vips, ip_family(&check->source))
+              : &pool->vips.ip[0]);
     }
     return ip ? ip : &server->ips.ip[0];
+}
+
+const struct ip *
+check_source(const struct check *check, const struct pool *pool,
+             const struct server *server)
+{
+    enum family family = ip_family(check_address(check, pool, server));
+
+    if (!check->has_source) {
+        return ips_find(&pool->vips, family);
+    }
+    return ip_family(&check->source) == family ? &check->source : NULL;
+}
+
+struct mac
+check_source_mac(const struct check *check, const struct pool *pool)
+{
+    return (check->has_source ? ip_derive_mac(&check->source)
+            : pool->vip_mac);
 }
 
 uint16_t
@@ -183,12 +220,16 @@ check_port(const struct check *check, const struct server *server)
 const char *
 check_format(const struct check *check, char buf[CHECK_STRLEN])
 {
+    const char *type = check_type_name(check->type);
+    const char *from = (check->from == CHECK_FROM_SWITCH ? " from the switch"
+                        : "");
+
     if (check->interval % 1000) {
-        snprintf(buf, CHECK_STRLEN, "%s every %"PRIu32"ms",
-                 check_type_name(check->type), check->interval);
+        snprintf(buf, CHECK_STRLEN, "%s%s every %"PRIu32"ms", type, from,
+                 check->interval);
     } else {
-        snprintf(buf, CHECK_STRLEN, "%s every %"PRIu32"s",
-                 check_type_name(check->type), check->interval / 1000);
+        snprintf(buf, CHECK_STRLEN, "%s%s every %"PRIu32"s", type, from,
+                 check->interval / 1000);
     }
     return buf;
 }

@@ -55,6 +55,8 @@ struct check {
     uint16_t port;              /* 0: that of the server. */
     bool has_address;           /* Else that of the server. */
     struct ip address;
+    bool has_source;            /* For CHECK_FROM_SWITCH.  Else the VIP. */
+    struct ip source;           /* An address of lbgen's own. */
 
     /* For CHECK_HTTP and CHECK_HTTPS.  Text may be NULL: the default. */
     char *method;
@@ -88,9 +90,23 @@ const struct check *server_check(const struct pool *pool,
                                  const struct server *server);
 
 /* Where that one goes to: the server's first address, or that of the family
- * that the type is for. */
-const struct ip *check_address(const struct check *, const struct server *);
+ * that the type is for.  The switch asks servers of a direct pool for the
+ * VIP. */
+const struct ip *check_address(const struct check *, const struct pool *,
+                               const struct server *);
 uint16_t check_port(const struct check *, const struct server *);
+
+/* Whose address a check from the switch comes from: of the family of where it
+ * goes to, or NULL if there is none. */
+const struct ip *check_source(const struct check *, const struct pool *,
+                              const struct server *);
+
+/* The MAC that a check from the switch comes from. */
+struct mac check_source_mac(const struct check *, const struct pool *);
+
+/* Whether answers to a check have ports or the like, and come to an address:
+ * those to ARP and neighbour discovery do not. */
+bool check_has_source(const struct check *);
 
 /* Checks what has to fit with the rest of 'pool', which 'node' says. */
 void checks_check(const struct reader *, const struct node *node,

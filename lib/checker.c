@@ -11,6 +11,8 @@
 
 #include "lib/attempt.h"
 #include "lib/health.h"
+#include "lib/path.h"
+#include "lib/ports.h"
 #include "lib/strmap.h"
 #include "policies/hash.h"
 
@@ -77,6 +79,25 @@ checker_create(struct loop *loop,
     return checker;
 }
 
+/* Writes what checks from the switch differ in: who asks, and where the server
+ * is.  What one server has in two files is the same. */
+static void
+write_way(const struct pool *pool, const struct server *server,
+          const struct check *check, FILE *stream)
+{
+    struct mac mac = check_source_mac(check, pool);
+    char text[IP_STRLEN];
+
+    if (check_has_source(check)) {
+        fprintf(stream, " %s", ip_format(check_source(check, pool, server),
+                                         text));
+    }
+    fprintf(stream, " %s", mac_format(&mac, text));
+    fprintf(stream, " %s %"PRIu16,
+            ip_format(&path_next_hop(server)->ip[0], text),
+            path_server_vlan(pool, server));
+}
+
 /* What makes two questions the same. */
 static char *
 make_key(const struct pool *pool, const struct server *server,
@@ -93,12 +114,14 @@ make_key(const struct pool *pool, const struct server *server,
     }
     question.rise = question.fall = 1;
     check_write(&question, stream);
-    fprintf(stream, " %s", endpoint_format(check_address(check, server),
+    fprintf(stream, " %s", endpoint_format(check_address(check, pool, server),
                                            check_port(check, server),
                                            endpoint));
-    if (check->type == CHECK_EXEC || check->from == CHECK_FROM_SWITCH) {
+    if (check->type == CHECK_EXEC) {
         /* It is told who it is about. */
         fprintf(stream, " %s/%s", pool->name, server->name);
+    } else if (check->from == CHECK_FROM_SWITCH) {
+        write_way(pool, server, check, stream);
     }
     fclose(stream);
     return text;
@@ -120,10 +143,23 @@ count_checked(const struct model *model)
     return n;
 }
 
+/* The port that answers to 'check' from the switch come to. */
+static uint16_t
+source_port(const struct model *model, const struct pool *pool,
+            const struct server *server, const struct check *check)
+{
+    if (check->from != CHECK_FROM_SWITCH || !check_has_source(check)) {
+        return 0;
+    }
+    return path_check_port(model, pool->path.vlan,
+                           check_source(check, pool, server));
+}
+
 /* Adds 'server', which is checked, to 'plan', which has room for it. */
 static void
-plan_add(struct checker *checker, struct plan *plan, struct pool *pool,
-         struct server *server, const struct check *check)
+plan_add(struct checker *checker, const struct model *model,
+         struct plan *plan, struct pool *pool, struct server *server,
+         const struct check *check)
 {
     struct watched *w = &plan->watched[plan->n_watched];
     char *key = make_key(pool, server, check);
@@ -143,10 +179,12 @@ plan_add(struct checker *checker, struct plan *plan, struct pool *pool,
         item->key = key;
         item->target = (struct attempt_target) {
             .check = check,
-            .ip = *check_address(check, server),
+            .ip = *check_address(check, pool, server),
             .port = check_port(check, server),
-            .pool = pool->name,
-            .server = server->name,
+            .pool = pool,
+            .server = server,
+            .source_port = source_port(model, pool, server, check),
+            .switch_port = PORT_NONE,
         };
         entry->value = known = item;
     } else {
@@ -176,7 +214,7 @@ plan_init(struct checker *checker, struct model *model, struct plan *plan)
             const struct check *check = server_check(pool, server);
 
             if (check) {
-                plan_add(checker, plan, pool, server, check);
+                plan_add(checker, model, plan, pool, server, check);
             }
         }
     }
@@ -319,7 +357,10 @@ inherit(struct plan *plan, const struct plan *old)
     for (size_t i = 0; i < plan->n_items; i++) {
         const struct item *was = strmap_get(&old->by_key, plan->items[i].key);
 
-        plan->items[i].next = was ? was->next : 0;
+        if (was) {
+            plan->items[i].next = was->next;
+            plan->items[i].target.switch_port = was->target.switch_port;
+        }
     }
 }
 
@@ -394,6 +435,26 @@ checker_adopt(struct checker *checker, const struct pool *pool,
             && !w->item->attempt) {
             schedule(w->item, first_time(w->item));
         }
+    }
+}
+
+void
+checker_set_prober(struct checker *checker, struct prober *prober,
+                   void (*found)(void *aux), void *aux)
+{
+    checker->attempts.prober = prober;
+    checker->attempts.found = found;
+    checker->attempts.aux = aux;
+}
+
+void
+checker_set_port(struct checker *checker, const struct pool *pool,
+                 const struct server *server, uint16_t port)
+{
+    struct watched *w = find_watched(checker, pool, server);
+
+    if (w) {
+        w->item->target.switch_port = port;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "lib/model.h"
 
 struct checker;
+struct prober;
 
 /* What is known of the checks of one server, for metrics. */
 struct checker_stats {
@@ -37,6 +38,15 @@ void checker_destroy(struct checker *);
  * live as long.  Servers that were in the last one go on as they were;
  * others begin with the health that they have in 'model'. */
 void checker_load(struct checker *, struct model *model);
+
+/* Has checks from the switch go by 'prober', which is borrowed; without, they
+ * fail.  'found' is called when a server that is missing answers one. */
+void checker_set_prober(struct checker *, struct prober *prober,
+                        void (*found)(void *aux), void *aux);
+
+/* Says which port of OpenFlow 'server' is behind, for such checks. */
+void checker_set_port(struct checker *, const struct pool *,
+                      const struct server *, uint16_t port);
 
 /* Begins to check, or goes on with it; until then all is quiet. */
 void checker_start(struct checker *);

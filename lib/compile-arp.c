@@ -32,26 +32,15 @@ compiler_put_arp_reply(struct compiler *c, const struct mac *mac,
     act_output(acts, (OVS_FORCE uint16_t) OFPP_IN_PORT);
 }
 
-static void
-put_arp_answer(struct compiler *c, const struct pool *pool,
-               const struct ip *ip)
+void
+compile_arp(struct compiler *c, const struct mac *mac, const struct ip *ip,
+            const struct source_loc *loc)
 {
-    const struct mac mac = path_snat_mac(c->model, pool, ip);
-
     match_set_dl_type(&c->match, htons(ETHERTYPE_ARP));
     match_set_nw_proto(&c->match, ARPOP_REQUEST);
     match_set_nw_dst(&c->match, htonl(ip_v4(ip)));
-    compiler_put_arp_reply(c, &mac, ip);
-}
-
-void
-compile_arp(struct compiler *c, const struct pool *pool,
-            const struct ip *vip)
-{
-    compiler_match_vlan(c, pool->path.vlan);
-    put_arp_answer(c, pool, vip);
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ARP, 0, 0),
-                        &pool->loc);
+    compiler_put_arp_reply(c, mac, ip);
+    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ARP, 0, 0), loc);
 }
 
 void
@@ -59,10 +48,10 @@ compile_arp_side(struct compiler *c, const struct pool *pool,
                  const struct server *server, uint16_t port,
                  const struct ip *ip)
 {
+    const struct mac mac = path_snat_mac(c->model, pool, ip);
+
     if (path_server_vlan(pool, server) != pool->path.vlan) {
         compiler_match_side(c, pool, server, port);
-        put_arp_answer(c, pool, ip);
-        compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ARP, 0, 0),
-                            &server->loc);
+        compile_arp(c, &mac, ip, &server->loc);
     }
 }

@@ -42,18 +42,15 @@ match_icmp6(struct compiler *c, uint8_t type)
     match_set_icmp_code(&c->match, 0);
 }
 
-/* Has a solicitation for 'ip' answered, where the match says so far. */
-static void
-emit_solicit(struct compiler *c, const struct pool *pool, const struct ip *ip,
-             const struct source_loc *loc)
+void
+compile_neighbor(struct compiler *c, const struct mac *mac,
+                 const struct ip *ip, const struct source_loc *loc)
 {
-    const struct mac mac = path_snat_mac(c->model, pool, ip);
-
     match_icmp6(c, ND_NEIGHBOR_SOLICIT);
     match_set_nw_ttl(&c->match, NEIGHBOR_HOP_LIMIT);
     match_set_nd_target(&c->match, &ip->addr);
     act_move(&c->acts, MFF_ETH_SRC, MFF_ETH_DST, 48);
-    act_set_mac(&c->acts, MFF_ETH_SRC, &mac);
+    act_set_mac(&c->acts, MFF_ETH_SRC, mac);
     act_move(&c->acts, MFF_IPV6_SRC, MFF_IPV6_DST, 128);
     act_set_ip_src(&c->acts, ip);
     act_set_u8(&c->acts, MFF_ICMPV6_TYPE, ND_NEIGHBOR_ADVERT);
@@ -63,21 +60,15 @@ emit_solicit(struct compiler *c, const struct pool *pool, const struct ip *ip,
 }
 
 void
-compile_neighbor(struct compiler *c, const struct pool *pool,
-                 const struct ip *ip)
-{
-    compiler_match_vlan(c, pool->path.vlan);
-    emit_solicit(c, pool, ip, &pool->loc);
-}
-
-void
 compile_neighbor_side(struct compiler *c, const struct pool *pool,
                       const struct server *server, uint16_t port,
                       const struct ip *ip)
 {
+    const struct mac mac = path_snat_mac(c->model, pool, ip);
+
     if (path_server_vlan(pool, server) != pool->path.vlan) {
         compiler_match_side(c, pool, server, port);
-        emit_solicit(c, pool, ip, &server->loc);
+        compile_neighbor(c, &mac, ip, &server->loc);
     }
 }
 

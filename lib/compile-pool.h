@@ -244,10 +244,18 @@ enum dispatch_priority {
     DISPATCH_HELD = 50          /* It is alive. */
 };
 
+/* Complete and emit a flow whose match so far says where: it answers who asks
+ * for 'ip' there that 'mac' has it.  For IPv4, for IPv6, for either. */
+void compile_arp(struct compiler *, const struct mac *, const struct ip *ip,
+                 const struct source_loc *);
+void compile_neighbor(struct compiler *, const struct mac *,
+                      const struct ip *ip, const struct source_loc *);
+void compile_claim(struct compiler *, const struct mac *, const struct ip *ip,
+                   const struct source_loc *);
+
 /* Emits the flow that answers ARP requests for 'ip', a VIP of 'pool' or an
- * address that its servers see instead of clients', which is IPv4.  The second
- * is for requests by 'server' behind 'port', if that is in another VLAN. */
-void compile_arp(struct compiler *, const struct pool *, const struct ip *);
+ * address that its servers see instead of clients', which is IPv4, by 'server'
+ * behind 'port', if that is in another VLAN. */
 void compile_arp_side(struct compiler *, const struct pool *,
                       const struct server *server, uint16_t port,
                       const struct ip *);
@@ -258,14 +266,16 @@ void compile_arp_side(struct compiler *, const struct pool *,
 void compile_proxy(struct compiler *, const struct pool *);
 void compile_proxy_common(struct compiler *);
 
-/* Likewise the flows that answer neighbour solicitations, for an address of
+/* Likewise the flow that answers neighbour solicitations, for an address of
  * IPv6; and what all such addresses share. */
-void compile_neighbor(struct compiler *, const struct pool *,
-                      const struct ip *);
 void compile_neighbor_side(struct compiler *, const struct pool *,
                            const struct server *server, uint16_t port,
                            const struct ip *);
 void compile_neighbor_common(struct compiler *);
+
+/* Emits the flows that take answers to the checks that the switch makes of the
+ * pool's servers, and what those answers need to get to the bridge. */
+void compile_checks(struct compiler *, const struct pool *);
 
 /* Emits the flow that answers pings of 'vip' of 'pool'. */
 void compile_echo(struct compiler *, const struct pool *,

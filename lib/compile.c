@@ -6,6 +6,7 @@
 #include "lib/actions.h"
 #include "lib/compile-pool.h"
 #include "lib/found.h"
+#include "lib/path.h"
 
 /* One kind of "connections:". */
 struct connections_compiler {
@@ -53,17 +54,28 @@ compile_fallback(struct compiler *c)
                   cookie_make(COOKIE_FALLBACK, 0, 0), NULL);
 }
 
-/* Emits the flows by which the switch answers for 'vip' of 'pool'. */
+void
+compile_claim(struct compiler *c, const struct mac *mac, const struct ip *ip,
+              const struct source_loc *loc)
+{
+    if (ip_is_v4(ip)) {
+        compile_arp(c, mac, ip, loc);
+    } else {
+        compile_neighbor(c, mac, ip, loc);
+        compile_neighbor_common(c);
+    }
+}
+
+/* Emits the flows by which the switch answers for 'vip' of 'pool', or what its
+ * servers see instead of clients. */
 static void
 compile_answers(struct compiler *c, const struct pool *pool,
                 const struct ip *vip)
 {
-    if (ip_is_v4(vip)) {
-        compile_arp(c, pool, vip);
-    } else {
-        compile_neighbor(c, pool, vip);
-        compile_neighbor_common(c);
-    }
+    struct mac mac = path_snat_mac(c->model, pool, vip);
+
+    compiler_match_vlan(c, pool->path.vlan);
+    compile_claim(c, &mac, vip, &pool->loc);
     compile_echo(c, pool, vip);
 }
 
@@ -79,6 +91,7 @@ compile_pool(struct compiler *c, const struct assignment *a)
     if (a->pool->path.proxy_arp != PROXY_ARP_OFF) {
         compile_proxy(c, a->pool);
     }
+    compile_checks(c, a->pool);
     connections_compilers[a->pool->connections].pool(c, a);
     compile_group(c, a);
     if (a->pool->affinity.by != AFFINITY_NONE) {

@@ -17,11 +17,11 @@
 #include <openvswitch/ofp-actions.h>
 #include <openvswitch/ofp-errors.h>
 #include <openvswitch/ofp-flow.h>
-#include <openvswitch/ofp-packet.h>
 
 #include "lib/actions.h"
 #include "lib/discover-frame.h"
 #include "lib/layout.h"
+#include "lib/packet-out.h"
 
 /* Answers to a probe get out of any pipeline here. */
 #define PROBE_TABLE 0
@@ -46,26 +46,10 @@ static struct ofpbuf *
 question_message(const struct probe *probe, const struct question *question)
 {
     uint8_t frame[DISCOVER_FRAME_SIZE];
-    struct ofputil_packet_out po = {
-        .packet = frame,
-        .packet_len = discover_frame(frame, &probe->mac, &question->ip),
-        .buffer_id = UINT32_MAX,
-    };
-    struct ofpbuf *message;
-    struct ofpbuf acts;
+    size_t size = discover_frame(frame, &probe->mac, &question->ip);
 
-    ofpbuf_init(&acts, 64);
-    act_change_vlan(&acts, VLAN_NONE,
-                    question->vlan ? question->vlan : VLAN_NONE);
-    act_output(&acts, (question->port != PROBE_ALL_PORTS ? question->port
-                       : (OVS_FORCE uint16_t) OFPP_FLOOD));
-    match_init_catchall(&po.flow_metadata);
-    match_set_in_port(&po.flow_metadata, OFPP_CONTROLLER);
-    po.ofpacts = acts.data;
-    po.ofpacts_len = acts.size;
-    message = ofputil_encode_packet_out(&po, OFPUTIL_P_OF15_OXM);
-    ofpbuf_uninit(&acts);
-    return message;
+    return packet_out(frame, size, question->vlan ? question->vlan : VLAN_NONE,
+                      question->port);
 }
 
 /* Match the answers of a family to 'probe'. */

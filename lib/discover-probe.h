@@ -28,12 +28,13 @@
 
 #include "lib/diag.h"
 #include "lib/address.h"
+#include "lib/packet-out.h"
 #include "lib/session.h"
 
 #define PROBE_LIFETIME 5
 
 /* Port of a question that goes out of all ports. */
-#define PROBE_ALL_PORTS UINT16_MAX
+#define PROBE_ALL_PORTS PACKET_OUT_ALL_PORTS
 
 /* Who has 'ip'? */
 struct question {

@@ -141,6 +141,7 @@ found_read(const struct node *node, struct pool *pool)
         }
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
+        pool->servers[i].missing = false;
         if (!server_is_located(&pool->servers[i])) {
             found_set_missing(&pool->servers[i]);
         }

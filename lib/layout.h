@@ -70,6 +70,8 @@ enum layout_priority {
     PRIORITY_ENTRY_PROTOCOL = 6,
     PRIORITY_ENTRY = 8,
 
+    PRIORITY_CHECK = 9,         /* Answers to checks from the switch. */
+
     /* Fragments, which may be for any of these. */
     PRIORITY_FRAGMENT_ALL = 10,
     PRIORITY_FRAGMENT = 12
@@ -119,6 +121,7 @@ enum cookie_kind {
     COOKIE_RESTORE = 45,        /* Reverse table, MAC out of the label. */
     COOKIE_PROXY_ARP = 46,      /* Entry table, servers' requests. */
     COOKIE_PROXY = 47,          /* Entry table, what they then send. */
+    COOKIE_CHECK = 48,          /* Entry table, answers to checks. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 
@@ -160,6 +163,10 @@ cookie_member(uint64_t cookie)
 {
     return cookie;
 }
+
+/* Who gets the answers to checks from the switch: connections that ask for
+ * them by this id. */
+#define CONTROLLER_ID 0x6c62
 
 /* Groups have no cookie.  What makes a select group lbgen's is the low half of
  * its selection_method_param, which only seeds the hash; what makes one of

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "lib/arena.h"
+#include "lib/check.h"
 #include "lib/path.h"
 #include "lib/strmap.h"
 
@@ -317,6 +318,36 @@ check_vip_is_no_server(struct checker *c, const struct place *place,
     }
 }
 
+/* What checks from the switch come from, nobody else has.  Needs all VIPs and
+ * servers. */
+static void
+check_source_is_free(struct checker *c, const struct pool *pool,
+                     const struct check *check)
+{
+    const char *ip;
+    char owner[OWNER_SIZE];
+
+    if (!check || !check->has_source) {
+        return;
+    }
+    ip = format_ip(&c->arena, &check->source, pool->path.vlan);
+    if (strmap_get(&c->vips, ip) || strmap_get(&c->server_ips, ip)
+        || ips_contain(&pool->path.snat_ips, &check->source)) {
+        diag_error(c->diags, &check->loc, "%s: source %s of a check must be "
+                   "an address that nobody has",
+                   owner_format("pool", pool->name, owner), ip);
+    }
+}
+
+static void
+check_sources(struct checker *c, const struct pool *pool)
+{
+    check_source_is_free(c, pool, pool->check);
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        check_source_is_free(c, pool, pool->servers[i].check);
+    }
+}
+
 static void
 check_pool(struct checker *c, const struct place *place)
 {
@@ -353,6 +384,7 @@ model_check(const struct model *model, const struct node *pools_node,
         for (size_t j = 0; j < place.pool->vips.n; j++) {
             check_vip_is_no_server(&c, &place, &place.pool->vips.ip[j]);
         }
+        check_sources(&c, place.pool);
     }
     strmap_uninit(&c.pool_names);
     strmap_uninit(&c.vips);

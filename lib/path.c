@@ -7,19 +7,22 @@
 /* How far apart the zones of a pool are. */
 #define SNAT_ZONES (PATH_ZONES / 2)
 
-/* Whether some pool of 'model' takes packets that are for 'ip', the VLAN and
- * the protocol of 'pool', and some of 'ports'. */
+/* Ports that checks from the switch may come from. */
+#define CHECK_PORT_FIRST 512
+#define CHECK_PORT_LAST 1023
+
+/* Whether some pool of 'model' takes packets to 'ip' in 'vlan', of 'protocol'
+ * and some of 'ports'. */
 static bool
-are_taken(const struct model *model, const struct pool *pool,
+are_taken(const struct model *model, uint16_t vlan, enum protocol protocol,
           const struct ip *ip, const struct port_set *ports)
 {
     for (size_t i = 0; i < model->n_pools; i++) {
         const struct pool *other = model->pools[i];
 
-        if ((other->protocol == pool->protocol
-             || other->protocol == PROTOCOL_ANY
-             || pool->protocol == PROTOCOL_ANY)
-            && other->path.vlan == pool->path.vlan
+        if ((other->protocol == protocol || other->protocol == PROTOCOL_ANY
+             || protocol == PROTOCOL_ANY)
+            && other->path.vlan == vlan
             && ips_contain(&other->vips, ip)
             && port_set_overlap(&other->ports, ports)) {
             return true;
@@ -32,9 +35,11 @@ bool
 path_snat_ports(const struct model *model, const struct pool *pool,
                 const struct ip *ip, struct port_set *ports)
 {
+    uint16_t vlan = pool->path.vlan;
+
     ports->n = 0;
     if (pool->protocol == PROTOCOL_ANY) {
-        return !are_taken(model, pool, ip, ports);
+        return !are_taken(model, vlan, pool->protocol, ip, ports);
     }
 
     /* The upper half of all ports, then the upper half of the lower half, and
@@ -42,7 +47,7 @@ path_snat_ports(const struct model *model, const struct pool *pool,
     ports->n = 1;
     for (uint32_t first = 1 << 15; first >= 1024; first >>= 1) {
         ports->ranges[0] = (struct port_range) { first, 2 * first - 1 };
-        if (!are_taken(model, pool, ip, ports)) {
+        if (!are_taken(model, vlan, pool->protocol, ip, ports)) {
             return true;
         }
     }
@@ -65,6 +70,22 @@ path_snat_mac(const struct model *model, const struct pool *pool,
         }
     }
     return ip_derive_mac(ip);
+}
+
+/* path_snat_ports() leaves out those below 1024.  Where a pool takes every
+ * port it does not matter which one it is: nobody connects from the port that
+ * a service is at. */
+uint16_t
+path_check_port(const struct model *model, uint16_t vlan, const struct ip *ip)
+{
+    for (uint16_t port = CHECK_PORT_LAST; port >= CHECK_PORT_FIRST; port--) {
+        struct port_set ports = { .n = 1, .ranges = { { port, port } } };
+
+        if (!are_taken(model, vlan, PROTOCOL_TCP, ip, &ports)) {
+            return port;
+        }
+    }
+    return CHECK_PORT_LAST;
 }
 
 bool

@@ -32,6 +32,11 @@ bool path_snat_ports(const struct model *model, const struct pool *,
 struct mac path_snat_mac(const struct model *model, const struct pool *,
                          const struct ip *ip);
 
+/* The port that answers to checks from the switch come to at 'ip', in 'vlan':
+ * one that no pool of 'model' takes, and no client uses. */
+uint16_t path_check_port(const struct model *model, uint16_t vlan,
+                         const struct ip *ip);
+
 /* Whether each reply goes to the MAC that its requests came from. */
 bool path_replies_to_sender(const struct pool *);
 

@@ -3,6 +3,8 @@
 
 #include "lib/watch.h"
 
+#include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +12,9 @@
 #include <openvswitch/ofp-connection.h>
 #include <openvswitch/ofp-monitor.h>
 #include <openvswitch/ofp-msgs.h>
+#include <openvswitch/ofp-packet.h>
+#include <openvswitch/ofp-port.h>
+#include <openvswitch/ofp-switch.h>
 #include <openvswitch/ofp-util.h>
 #include <openvswitch/poll-loop.h>
 #include <openvswitch/util.h>
@@ -25,10 +30,19 @@ static const uint8_t quiet_tables[] = {
     TABLE_FORWARD, TABLE_REVERSE, TABLE_SERVER, TABLE_RECORD, TABLE_RETURN,
 };
 
+/* Messages that may wait for the switch to take them. */
+#define QUEUE_MAX 8192
+
+/* All kinds of messages that a switch sends unasked. */
+#define ASYNC_ALL ((1u << OAM_PACKET_IN) | (1u << OAM_PORT_STATUS) \
+                   | (1u << OAM_FLOW_REMOVED) | (1u << OAM_ROLE_STATUS) \
+                   | (1u << OAM_TABLE_STATUS) | (1u << OAM_REQUESTFORWARD))
+
 struct watch {
     const struct session_options *options;  /* Borrowed. */
     char *name;                 /* Of the vconn. */
     void (*event)(void *aux, enum watch_event);
+    void (*answer)(void *aux, const void *frame, size_t size);
     void *aux;
 
     struct vconn *vconn;        /* NULL while there is none. */
@@ -36,6 +50,8 @@ struct watch {
     long long int retry;        /* When to connect, if there is none. */
     long long int deadline;     /* Of what is waited for. */
     bool asked;                 /* For a sign of life. */
+    struct ovs_list queue;      /* Of struct ofpbuf, still to be sent. */
+    size_t n_queue;
 
     bool has_tables;
     struct settings settings;
@@ -44,14 +60,18 @@ struct watch {
 
 struct watch *
 watch_create(const struct session_options *options,
-             void (*event)(void *aux, enum watch_event), void *aux)
+             void (*event)(void *aux, enum watch_event),
+             void (*answer)(void *aux, const void *frame, size_t size),
+             void *aux)
 {
     struct watch *w = lb_xcalloc(1, sizeof *w);
 
     w->options = options;
     w->name = session_vconn_name(options->bridge);
     w->event = event;
+    w->answer = answer;
     w->aux = aux;
+    ovs_list_init(&w->queue);
     return w;
 }
 
@@ -60,6 +80,7 @@ watch_destroy(struct watch *w)
 {
     if (w) {
         vconn_close(w->vconn);
+        ofpbuf_list_delete(&w->queue);
         free(w->name);
         free(w);
     }
@@ -89,6 +110,9 @@ lose(struct watch *w)
 
     vconn_close(w->vconn);
     w->vconn = NULL;
+    ofpbuf_list_delete(&w->queue);
+    ovs_list_init(&w->queue);
+    w->n_queue = 0;
     w->connected = w->subscribed = w->asked = false;
     w->retry = session_now() + WATCH_RETRY;
     if (was) {
@@ -96,18 +120,95 @@ lose(struct watch *w)
     }
 }
 
-/* Sends 'message', which it takes over.  There is never so much to send that
- * the switch would not take it at once; if it does not, it is in trouble. */
+/* Sends as much of the queue as the switch takes now.  False if the connection
+ * is lost. */
+static bool
+send_queue(struct watch *w)
+{
+    while (!ovs_list_is_empty(&w->queue)) {
+        struct ofpbuf *message = ofpbuf_from_list(
+            ovs_list_pop_front(&w->queue));
+        int error = vconn_send(w->vconn, message);
+
+        if (!error) {
+            w->n_queue--;
+        } else if (error == EAGAIN) {
+            ovs_list_push_front(&w->queue, &message->list_node);
+            return true;
+        } else {
+            ofpbuf_delete(message);
+            lose(w);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Sends 'message', which it takes over.  False if the connection is lost. */
 static bool
 send_message(struct watch *w, struct ofpbuf *message)
 {
-    int error = vconn_send(w->vconn, message);
+    ovs_list_push_back(&w->queue, &message->list_node);
+    w->n_queue++;
+    return w->n_queue > 1 || send_queue(w);
+}
 
-    if (error) {
+bool
+watch_send(struct watch *w, struct ofpbuf *message)
+{
+    if (!w->connected || w->n_queue >= QUEUE_MAX) {
         ofpbuf_delete(message);
-        lose(w);
+        return false;
     }
-    return !error;
+    return send_message(w, message);
+}
+
+/* Has the switch tell of ports, and give us what is for CONTROLLER_ID.  By
+ * itself it tells a connection of this kind nothing; what changes that also
+ * says how the bridge treats fragments, so one has to ask how first. */
+static void
+ask_for_config(struct watch *w)
+{
+    struct ofputil_async_cfg async = OFPUTIL_ASYNC_CFG_INIT;
+    struct nx_controller_id *id;
+    struct ofpbuf *message;
+
+    async.primary[OAM_PACKET_IN] = 1u << OFPR_ACTION;
+    async.primary[OAM_PORT_STATUS] = 1u << OFPPR_ADD | 1u << OFPPR_DELETE;
+    message = ofpraw_alloc(OFPRAW_NXT_SET_CONTROLLER_ID, OFP15_VERSION, 0);
+    id = ofpbuf_put_zeros(message, sizeof *id);
+    id->controller_id = htons(CONTROLLER_ID);
+    if (send_message(w, ofputil_encode_set_async_config(
+                            &async, ASYNC_ALL, OFP15_VERSION))
+        && send_message(w, message)) {
+        send_message(w, ofpraw_alloc(OFPRAW_OFPT_GET_CONFIG_REQUEST,
+                                     OFP15_VERSION, 0));
+    }
+}
+
+static void
+take_config(struct watch *w, const struct ofp_header *reply)
+{
+    struct ofputil_switch_config config;
+
+    ofputil_decode_get_config_reply(reply, &config);
+    config.miss_send_len = UINT16_MAX;
+    config.invalid_ttl_to_controller = -1;
+    send_message(w, ofputil_encode_set_config(&config, OFP15_VERSION));
+}
+
+/* Gives away a packet that is an answer. */
+static void
+take_packet(struct watch *w, const struct ofp_header *message)
+{
+    struct ofputil_packet_in pin;
+
+    if (!ofputil_decode_packet_in(message, false, NULL, NULL, &pin, NULL, NULL,
+                                  NULL)
+        && be64toh((OVS_FORCE uint64_t) pin.cookie)
+        == cookie_make(COOKIE_CHECK, 0, 0)) {
+        w->answer(w->aux, pin.packet, pin.packet_len);
+    }
 }
 
 static bool
@@ -195,6 +296,13 @@ take_message(struct watch *w, struct ofpbuf *message)
             w->event(w->aux, WATCH_CHANGED);
         }
         break;
+    case OFPTYPE_GET_CONFIG_REPLY:
+        take_config(w, message->data);
+        break;
+    case OFPTYPE_PACKET_IN:
+        take_packet(w, message->data);
+        break;
+    case OFPTYPE_PORT_STATUS:
     case OFPTYPE_REQUESTFORWARD:
     case OFPTYPE_FLOW_MONITOR_PAUSED:
     case OFPTYPE_FLOW_MONITOR_RESUMED:
@@ -227,7 +335,10 @@ connect_run(struct watch *w)
     case 0:
         w->connected = true;
         w->deadline = now + WATCH_PATIENCE;
-        w->event(w->aux, WATCH_UP);
+        ask_for_config(w);
+        if (w->connected) {
+            w->event(w->aux, WATCH_UP);
+        }
         break;
     case EAGAIN:
         if (now >= w->deadline) {
@@ -267,6 +378,7 @@ watch_run(struct watch *w)
     }
     if (w->connected) {
         vconn_run(w->vconn);
+        send_queue(w);
         while (w->connected && !(error = vconn_recv(w->vconn, &message))) {
             take_message(w, message);
             ofpbuf_delete(message);
@@ -293,6 +405,9 @@ watch_wait(struct watch *w)
     vconn_run_wait(w->vconn);
     if (w->connected) {
         vconn_recv_wait(w->vconn);
+        if (w->n_queue) {
+            vconn_send_wait(w->vconn);
+        }
     } else {
         vconn_connect_wait(w->vconn);
     }

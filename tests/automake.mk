@@ -63,6 +63,7 @@ EXTRA_DIST += \
 	tests/test_bench.py \
 	tests/test_bench_refresh.py \
 	tests/test_busy.py \
+	tests/test_check_switch.py \
 	tests/test_checker.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \

@@ -45,6 +45,7 @@ class Monitor:
     def __init__(self, lab, path, *args, before=(), env=()):
         Monitor.count += 1
         self.lab = lab
+        self.path = path
         self.log_name = f"{lab.rundir}/monitor{Monitor.count}.log"
         with open(self.log_name, "w") as log:
             self.process = lab.popen(lab.netns, *env, *before,

@@ -220,7 +220,7 @@ def test_keys(tmp_path):
     assert documented_keys("THE FILE") == {*settings, "bridge", "pools", "x-"}
     assert documented_keys("A POOL") == set(pool)
     assert documented_keys("A SERVER") == {*server, "check"}
-    assert documented_keys("A CHECK") == {*pool["check"], "command"}
+    assert documented_keys("A CHECK") == {*pool["check"], "command", "source"}
 
     _, [with_set] = rewrite(tmp_path, {"pools": [
         {**FULL_POOL, "servers": [FULL_SET]}]})

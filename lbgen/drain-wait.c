@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/conntrack.h"
+#include "lib/session-target.h"
 
 /* How often to look, in milliseconds. */
 #define INTERVAL 500
@@ -69,7 +70,7 @@ int
 drain_wait(const struct command_context *context, struct session *session,
            const struct awaited *awaited, const char *what)
 {
-    time_t deadline = time(NULL) + context->timeout;
+    long long int deadline = session_now() + context->timeout * 1000LL;
     size_t n;
 
     for (;;) {
@@ -77,7 +78,7 @@ drain_wait(const struct command_context *context, struct session *session,
             return STATUS_FAILED;
         }
         show_progress(what, n);
-        if (!n || (context->timeout_given && time(NULL) >= deadline)) {
+        if (!n || (context->timeout_given && session_now() >= deadline)) {
             break;
         }
         sleep_interval();

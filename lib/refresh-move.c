@@ -101,6 +101,20 @@ explain(struct work *work, enum refresh_why why)
     }
 }
 
+/* Ends slow starts whose time is over.  The last bit of a weight may not be
+ * worth a slot, and would stay out for ever. */
+static void
+finish_starts(struct work *work)
+{
+    for (size_t i = 0; i < work->n; i++) {
+        const struct work_server *s = &work->servers[i];
+
+        if (s->is_active && s->start_target >= 1) {
+            s->server->refreshed->start = REFRESHED_WHOLE;
+        }
+    }
+}
+
 /* Goes as far as 'max_moved' slots allow, from 'quotas' on. */
 static void
 go_part_of_the_way(struct work *work, const uint16_t *quotas,
@@ -138,6 +152,7 @@ work_move(struct work *work)
     find_quotas(work, new);
     if (!is_worth_it(work, old)) {
         place(work, 0);
+        finish_starts(work);
         explain(work, REFRESH_SLOTS);
     } else if (count_moved(old, new, work->n) > max_moved) {
         go_part_of_the_way(work, old, max_moved);

@@ -158,6 +158,30 @@ refresh_set_switch(struct refresh_round *round, const char *pool,
 
 /* One pool's round, step by step. */
 
+/* After so many intervals without a round nobody knows how much time has gone
+ * by and how much the clock was set. */
+#define MAX_PAUSE 3
+
+/* Times since which servers are back are by a clock that may be set.  If it
+ * seems to have been since the last round, a slow start goes on as if one
+ * interval had passed: else it would end at once, or not for as long as the
+ * clock went back. */
+static void
+keep_age(const struct work *work, struct refreshed *r)
+{
+    double interval = work->weights->common[WEIGHT_INTERVAL];
+    int64_t last = work->pool->refreshed_at;
+    double passed = work->now - last / 1000.0;
+
+    if (last && r->start < REFRESHED_WHOLE && r->since * 1000 <= last
+        && (passed < 0 || passed > MAX_PAUSE * interval)) {
+        r->since += llround(passed - interval);
+    }
+    if (r->since > work->now) {
+        r->since = (int64_t) work->now;
+    }
+}
+
 /* A server that is ready again starts slowly. */
 static void
 note_presence(const struct work *work, struct work_server *s)
@@ -207,6 +231,9 @@ work_begin_server(struct work *work, size_t i)
     s->report = &work->report->servers[i];
     report_init(s->report, s->server);
     s->old = refreshed_clone(s->server->refreshed);
+    if (s->server->refreshed) {
+        keep_age(work, s->server->refreshed);
+    }
     note_presence(work, s);
 
     j = pool_find_server(conf, s->server->name);
@@ -256,6 +283,8 @@ work_settle(struct work *work)
 {
     struct refresh_pool *report = work->report;
 
+    /* A time in the future is put right, whatever else there is to say. */
+    report->state_changed = work->pool->refreshed_at > work->now * 1000;
     for (size_t i = 0; i < work->n; i++) {
         const struct work_server *s = &work->servers[i];
         const struct refreshed *new = s->server->refreshed;

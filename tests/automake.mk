@@ -33,7 +33,6 @@ endif
 
 EXTRA_DIST += \
 	tests/bench \
-	tests/bench_failover.py \
 	tests/bench_refresh.py \
 	tests/conftest.py \
 	tests/demo.py \
@@ -55,6 +54,7 @@ EXTRA_DIST += \
 	tests/pytest.ini \
 	tests/run \
 	tests/sandbox \
+	tests/set-clock.c \
 	tests/slot_model.py \
 	tests/test_affinity.py \
 	tests/test_alive.py \
@@ -65,6 +65,7 @@ EXTRA_DIST += \
 	tests/test_busy.py \
 	tests/test_check_switch.py \
 	tests/test_checker.py \
+	tests/test_clock.py \
 	tests/test_command_line.py \
 	tests/test_configure.py \
 	tests/test_connections.py \
@@ -142,14 +143,6 @@ bench: lbgen/lbgen tests/traffic
 	PYTHONPATH='$(abs_top_srcdir)/tests' PYTHONDONTWRITEBYTECODE=1 \
 	    $(srcdir)/tests/sandbox /usr/bin/python3 -m bench $(BENCH_ARGS)
 .PHONY: bench
-
-# How long a service is away when its server dies.  BENCH_ARGS are pairs
-# "T_h,n".
-bench-failover: lbgen/lbgen
-	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
-	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
-	    '$(abs_top_srcdir)/tests/bench_failover.py' $(BENCH_ARGS)
-.PHONY: bench-failover
 
 # Weights by load against fixed ones.  BENCH_ARGS are seconds for each.
 bench-refresh: lbgen/lbgen

@@ -3,6 +3,7 @@
 them."""
 
 import json
+import time
 
 import pytest
 
@@ -82,3 +83,76 @@ def test_explain_says_that_nobody_is_left(site):     # noqa: F811
             f"server {s} is down (Connection refused) and gets no new "
             "connections" for s in ("s1", "s2")]
         assert lab.connect("c1", VIP, 80, 2, timeout=0.2).failures == 2
+
+
+# Slow start
+
+SLOW_START = 8
+
+
+def check_slow_start(lab, begin):
+    """s2 is back since 'begin': what it gets of real connections, at several
+    moments."""
+    moments, seen = [], []
+    while not seen or seen[-1] < 85:
+        before = slots(lab)
+        traffic = lab.connect("c1", VIP, 80, 400)
+        after = slots(lab)
+        assert traffic.failures == 0
+        if before == after:     # Else it was both.
+            assert abs(traffic["s2"] / 400 - before["s2"] / 256) < 0.09
+            seen.append(before["s2"])
+            moments.append(time.monotonic() - begin)
+        assert time.monotonic() - begin < 60
+        time.sleep(0.5)
+    print([f"{t:.1f} s: {n} slots" for t, n in zip(moments, seen)])
+    assert seen == sorted(seen) and len(set(seen)) >= 5
+    # A tenth of its weight at first, which is 12 slots, and never more than
+    # its time so far gives it, in seconds as the bridge knows them, which may
+    # be one more: 256 f / (2 + f).
+    assert seen[0] <= 12
+    for t, n in zip(moments, seen):
+        f = min(1, max(0.1, (t + 1) / SLOW_START))
+        assert n <= 256 * f / (2 + f) + 2, (t, n)
+    assert SLOW_START - 1 <= moments[-1]
+    return moments[-1]
+
+
+def slow_pool(lab):
+    pool = lab.pool([1, 1, 1], server_port=8080, check=CHECK)
+    return lab.file({**pool, "weights": {
+        "policy": "static", "slow_start": SLOW_START, "interval": 1,
+        "timeout": 0.5, "max_move": 1, "max_step": 1}}, fallback="normal")
+
+
+def test_slow_start_of_the_dead(site):     # noqa: F811
+    """A server that died is back: its share grows over the time that the file
+    says, on the switch."""
+    lab = site.lab
+    path = slow_pool(lab)
+    lab.lbgen("apply", path)    # What is there already has no slow start.
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        assert slots(lab) == {"s1": 86, "s2": 85, "s3": 85}
+        site.kill("s2")
+        monitor.wait_states(s2="down")
+        wait_for(lambda: slots(lab)["s2"] == 0, "slots")
+        site.serve("s2")
+        begin = time.monotonic()
+        wait_for(lambda: slots(lab)["s2"] > 0, "its return")
+        check_slow_start(lab, begin)
+
+
+def test_slow_start_after_drain(site):     # noqa: F811
+    """So does that of one which an operator lets in again."""
+    lab = site.lab
+    path = slow_pool(lab)
+    lab.lbgen("apply", path)
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        lab.lbgen("drain", "-b", "br0", "web/s2")
+        assert slots(lab)["s2"] == 0
+        begin = time.monotonic()
+        lab.lbgen("ready", "-b", "br0", "web/s2")
+        check_slow_start(lab, begin)
+        assert monitor.count_lines("server down") == 0

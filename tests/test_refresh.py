@@ -612,6 +612,69 @@ def test_slow_start_of_one_that_was_away(simulate):
     assert sim.round()["s1"].weight == pytest.approx(0.35, abs=0.2)
 
 
+def test_slow_start_ends(simulate):
+    """With all of the weight, even if the last of it is not worth a slot."""
+    sim = simulate({"policy": "static", "slow_start": 181, "max_move": 1},
+                   (1, 1, 1))
+    sim.round()
+    sim.tell("s1 drain")
+    sim.round()
+    sim.tell(f"s1 ready {sim.now}")
+    weights = [sim.round()["s1"].weight for _ in range(6)]
+    assert weights == pytest.approx([0.33, 0.66, 0.99, 1, 1, 1], abs=0.01)
+    assert weights[3:] == [1, 1, 1]
+
+
+# Clocks that are set
+
+DAY = 86400
+
+
+@pytest.mark.parametrize("jump", [DAY, -DAY, 2 * 3600, -3600])
+def test_slow_start_does_not_jump(simulate, jump):
+    """It goes on as if one interval had passed, and ends in its time."""
+    sim = simulate({**ADAPTIVE, "slow_start": "10m", "smoothing": 0,
+                    "max_move": 1}, (1, 1))
+    sim.round(stress(0.0, 0.0))
+    sim.tell("s1 drain")
+    sim.round(stress(None, 0.0))
+    sim.tell(f"s1 ready {sim.now + INTERVAL}")
+    weights = [sim.round(stress(0.0, 0.0))["s1"].weight for _ in range(4)]
+    assert weights == pytest.approx([0.1, 0.1, 0.2, 0.3], abs=0.02)
+    weights = [sim.round(stress(0.0, 0.0), after=jump)["s1"].weight]
+    weights += [sim.round(stress(0.0, 0.0))["s1"].weight for _ in range(7)]
+    assert weights == pytest.approx([0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1],
+                                    abs=0.05)
+
+
+def test_slow_start_from_the_future(simulate):
+    """The server came back, and then the clock was set back before the first
+    round."""
+    sim = simulate({**ADAPTIVE, "slow_start": "5m", "smoothing": 0,
+                    "max_move": 1}, (1, 1))
+    sim.round(stress(0.0, 0.0))
+    sim.tell("s1 drain")
+    sim.round(stress(None, 0.0))
+    sim.tell(f"s1 ready {sim.now + DAY}")
+    weights = [sim.round(stress(0.0, 0.0))["s1"].weight for _ in range(7)]
+    assert weights == pytest.approx([0.1, 0.2, 0.4, 0.6, 0.8, 1, 1], abs=0.05)
+
+
+def test_a_round_in_the_future_is_said_once(simulate):
+    sim = simulate({**ADAPTIVE, "smoothing": 0}, (1, 1))
+    sim.round(stress(0.2, 0.2))
+    before = sim.round(stress(0.2, 0.2))
+    sim.messages()
+    result = sim.round(stress(0.2, 0.2), after=-DAY)
+    assert [line for line in sim.messages().split("\n") if line] == [
+        line for line in [f'lbgen: warning: pool "web": its last round was '
+                          f'{DAY - INTERVAL} s in the future: the clock went '
+                          'back; counters start anew'] if line]
+    assert result["s1"].weight == before["s1"].weight
+    sim.round(stress(0.2, 0.2))
+    assert sim.messages() == ""
+
+
 # Records
 
 def test_the_record_keeps_it_all(simulate):

@@ -13,7 +13,8 @@ from lab import Lab
 CHAPTERS = {"datapath": "What a connection, a request and a byte cost",
             "balance": "Shares asked for, and what comes of them",
             "disturbance": "Who is moved when a pool changes",
-            "control": "From a file to the switch"}
+            "control": "From a file to the switch",
+            "failover": "How long a service is away when its server dies"}
 
 
 def write(results):

@@ -25,5 +25,9 @@ CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "100000"))
 POOLS = [int(word) for word in _words("BENCH_POOLS")] or [
     1, 10, 100, 1000, 5000]
 
+# Seconds of requests for each death in the chapter on failover; by default
+# twice as long as it may take to notice.
+FAILOVER = float(os.environ.get("BENCH_FAILOVER", "0")) or None
+
 # Where the results go as JSON.
 JSON = os.environ.get("BENCH_JSON", "bench.json")

@@ -14,6 +14,7 @@ import yaml
 from lab import wait_for
 from lab_monitor import Monitor
 from lab_sites import sites
+from lab_slots import settle
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
@@ -41,7 +42,8 @@ def example(site):
 
 
 def served(site, n=200, vip=None, **options):
-    """Who serves the client of 'site'."""
+    """Who serves the client of 'site', once the datapath has followed."""
+    settle(site)
     traffic = site.connect("c1", vip or site.vip, 80, n, timeout=1.0,
                            **options)
     assert not traffic.failures
@@ -135,6 +137,7 @@ def with_threshold(site, **weights):
 
 def split(site, n=3000):
     """The part that each site serves, in percent, and requests that failed."""
+    settle(site)
     traffic = site.connect("c1", site.vip, 80, n)
     total = sum(traffic.values())
     return {letter: 100 * sum(count for name, count in traffic.items()

@@ -88,6 +88,10 @@ void model_write_text(const char *before, const char *key, const char *value,
 void model_write_ips(const char *before, const char *key, const struct ips *,
                      FILE *);
 
+/* Queues errors for what "weights" and "capacity" of a pool cannot do. */
+void pool_check_weights(const struct reader *, const struct node *,
+                        const struct pool *);
+
 /* Reads "affinity:" of a pool; then what must fit with the policy is
  * checked. */
 bool read_pool_affinity(const struct reader *, const struct node *,

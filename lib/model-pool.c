@@ -488,26 +488,6 @@ check_direct(const struct reader *r, const struct pool *pool)
     }
 }
 
-/* Refuses what "weights" cannot do. */
-static void
-check_weights(const struct reader *r, const struct node *node,
-              const struct pool *pool)
-{
-    const struct node *weights = node_get(node, "weights");
-
-    if (weights && pool->policy->ignores_weights) {
-        reader_error(r, &weights->loc, "weights are for a policy that goes by "
-                     "them, and \"%s\" does not", pool->policy->name);
-    }
-    if (weights && pool->weights.policy && pool->weights.policy->spills
-        && pool->policy->in_order && !pool->params[FAILOVER_PREEMPT]) {
-        reader_error(r, &weights->loc, "weights of policy \"%s\" give what "
-                     "is too much to the next in line and take it back, which "
-                     "\"preempt: false\" does not let them",
-                     pool->weights.policy->name);
-    }
-}
-
 struct pool *
 pool_read_partly(const struct node *node, struct diags *diags)
 {
@@ -539,7 +519,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     path_check(&r, node, pool);
     check_drain_timeout(&r, node, pool);
     check_on_removal(&r, node, pool);
-    check_weights(&r, node, pool);
+    pool_check_weights(&r, node, pool);
     pool_check(pool, diags);
     return pool;
 }

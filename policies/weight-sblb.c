@@ -95,5 +95,6 @@ const struct weight_policy weight_sblb = {
     .check = weight_ratios_check,
     .usable = weight_ratios_usable,
     .needs = WEIGHT_RATIOS_NEEDS,
+    .uses_capacity = true,
     .compute = sblb_compute,
 };

@@ -97,6 +97,9 @@ struct weight_policy {
     bool (*usable)(const double *values, const double *params);
     const char *needs;
 
+    /* True if it looks at 'capacity'. */
+    bool uses_capacity;
+
     /* True if the switch, which no file has to name, knows enough. */
     bool asks_switch;
 

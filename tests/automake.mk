@@ -89,6 +89,7 @@ EXTRA_DIST += \
 	tests/test_labs.py \
 	tests/test_locking.py \
 	tests/test_living_with_others.py \
+	tests/test_matrix.py \
 	tests/test_metrics.py \
 	tests/test_monitor.py \
 	tests/test_monitor_metrics.py \

@@ -199,7 +199,7 @@ def test_keys(tmp_path):
     settings, pools = rewrite(tmp_path, {"pools": [
         {**FULL_POOL, "drain_timeout": 600, **FULL_PATH, "check": FULL_CHECK,
          "panic": 50, "on_down": "keep",
-         "weights": {"slow_start": "2m"},
+         "weights": {"policy": "sblb", "from": [{"file": "/load"}]},
          "servers": [{**FULL_POOL["servers"][0], "capacity": 2,
                       "via": "10.0.0.254", "vlan": 200, "watch": "link"},
                      {"name": "s4", "ip": "10.0.0.4", "backup": True}]},

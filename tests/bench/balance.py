@@ -13,19 +13,38 @@ from bench.stage import CLIENT, PORT, VIP
 
 CLIENTS = 1000          # Addresses that connections come from.
 
-# What is asked for.  OVN has no weights.
-CASES = [(Lbgen, {"name": "lbgen wrr", "what": ""}, (3, 2, 2)),
-         (Naive, {}, (3, 2, 2)),
-         (Lbgen, {"name": "lbgen wrr", "what": ""}, (10, 1, 1, 1, 1)),
-         (Naive, {}, (10, 1, 1, 1, 1)),
-         (Naive, {"name": "naive hash", "method": "hash"}, (10, 1, 1, 1, 1)),
-         (Lbgen, {"name": "lbgen random", "what": "", "policy": "random"},
-          (1, 1, 1)),
-         (Lbgen, {"name": "lbgen sticky", "what": "", "policy": "sticky"},
-          (3, 2, 2)),
-         (Lbgen, {"name": "lbgen round-robin", "what": "",
-                  "policy": "round-robin"}, (1, 1, 1)),
-         (Ovn, {}, (1, 1, 1))]
+WEIGHTS = [(1, 1, 1), (2, 1), (3, 2, 2), (5, 3, 2), (100, 100, 5),
+           (10, 1, 1, 1, 1)]
+
+
+def lbgen_case(policy, weights):
+    return (Lbgen, {"name": f"lbgen {policy}", "what": "", "policy": policy},
+            weights)
+
+
+# What is asked for.  OVN has no weights, and neither has random.
+CASES = [
+    *(lbgen_case("wrr", weights) for weights in WEIGHTS),
+    *((Naive, {}, weights) for weights in WEIGHTS),
+    *((Naive, {"name": "naive hash", "method": "hash"}, weights)
+      for weights in ((2, 1), (3, 2, 2), (10, 1, 1, 1, 1))),
+    *((Ovn, {}, weights) for weights in ((1, 1, 1), (1, 1, 1, 1, 1))),
+    *(lbgen_case("random", weights)
+      for weights in ((1, 1, 1), (1, 1, 1, 1, 1))),
+    *(lbgen_case("sticky", weights)
+      for weights in ((1, 1, 1), (3, 2, 2), (10, 1, 1, 1, 1))),
+    *(lbgen_case("round-robin", weights)
+      for weights in ((1, 1, 1), (3, 2, 2))),
+    lbgen_case("failover", (1, 1, 1)),
+]
+
+
+def asked_share(contestant, name):
+    """What a server should get, 0 to 1."""
+    weights = contestant.weights
+    if getattr(contestant, "keys", {}).get("policy") == "failover":
+        return float(name == "s1")
+    return weights[name] / sum(weights.values())
 
 
 def measure(make, arguments, weights, n, clients=CLIENTS):
@@ -39,8 +58,8 @@ def measure(make, arguments, weights, n, clients=CLIENTS):
                                          sources=sources)
     got = {name: traffic[name] / traffic.total()
            for name in contestant.weights}
-    asked = {name: weight / sum(weights)
-             for name, weight in contestant.weights.items()}
+    asked = {name: asked_share(contestant, name)
+             for name in contestant.weights}
     return {"name": contestant.name, "weights": weights, "asked": asked,
             "got": got, "connections": traffic.total(),
             "failures": traffic.failures,
@@ -51,10 +70,13 @@ def run():
     """Runs the chapter.  Returns what goes into the JSON."""
     results = []
     for case in CASES:
+        name = case[1].get("name", case[0].name)
+        if not settings.wants(name):
+            continue
         try:
             results.append(measure(*case, settings.CONNECTIONS))
         except Unavailable as e:
-            say(f"  {case[1].get('name', 'ovn')}: left out, {e}")
+            say(f"  {name}: left out, {e}")
     table = Table("", "weights", "asked %", "got %", "worst error",
                   "failed")
     for r in results:

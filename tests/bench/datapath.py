@@ -98,11 +98,11 @@ def perform(contestant, seconds):
     return figures
 
 
-def start(stack, names):
+def start(stack):
     """Starts all that are wanted and can.  Returns them."""
     ready = []
     for contestant in CONTESTANTS:
-        if names and contestant.name not in names:
+        if not settings.wants(contestant.name):
             continue
         try:
             contestant.start(stack)
@@ -172,7 +172,7 @@ def print_goals(goals):
 def run():
     """Runs the chapter.  Returns what goes into the JSON."""
     with contextlib.ExitStack() as stack:
-        contestants = start(stack, settings.ONLY)
+        contestants = start(stack)
         turns, foreign = compete(contestants, settings.SECONDS,
                                  settings.ROUNDS)
     medians = {name: {figure: statistics.median(t[figure] for t in each)

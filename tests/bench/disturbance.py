@@ -10,6 +10,7 @@ Maglev is computed, with its table of 65537 entries.
 import contextlib
 import hashlib
 
+from bench import settings
 from bench.contestants.base import Unavailable
 from bench.contestants.lbgen import Lbgen
 from bench.contestants.naive import Naive
@@ -122,11 +123,14 @@ def run():
                                     for change, weights in CHANGES.items()}}
     for make, arguments in CONTESTANTS:
         contestant = make(**arguments)
+        if not settings.wants(contestant.name):
+            continue
         try:
             results[contestant.name] = measure(contestant)
         except Unavailable as e:
             say(f"  {contestant.name}: left out, {e}")
-    results["maglev (computed)"] = measure_maglev()
+    if settings.wants("maglev"):
+        results["maglev (computed)"] = measure_maglev()
     table = Table("moved, %", *CHANGES)
     for name, result in results.items():
         table.row(name, *(f"{100 * result[change]:.1f}"

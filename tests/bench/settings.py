@@ -18,6 +18,15 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 # Names of contestants, all if it is empty.
 ONLY = _words("BENCH_ONLY")
 
+
+def wants(*names):
+    """Whether BENCH_ONLY, if it says anything, has one of 'names': whole, with
+    hyphens for spaces, or one word of it."""
+    known = {word for name in names
+             for word in (name.replace(" ", "-"), *name.split())}
+    return not ONLY or not known.isdisjoint(ONLY)
+
+
 # Connections in the chapter on balance.
 CONNECTIONS = int(os.environ.get("BENCH_CONNECTIONS", "100000"))
 

@@ -417,7 +417,7 @@ int
 cmd_connections(const struct command_context *context)
 {
     struct bridge *bridge;
-    struct session *session = connect_bridge(context, NULL, &bridge);
+    struct session *session = connect_bridge(context, NULL, NULL, &bridge);
     struct connection_list list = { .n = 0 };
     struct view v = { .n_rows = 0 };
     int status = STATUS_FAILED;

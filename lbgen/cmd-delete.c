@@ -78,7 +78,7 @@ cmd_delete(const struct command_context *context)
                                            &document);
     }
     if (model || !context->n_args) {
-        status = work_on_bridge(context, model, delete_pools, &victims);
+        status = work_on_bridge(context, model, NULL, delete_pools, &victims);
     }
     model_destroy(model);
     document_destroy(document);

@@ -242,7 +242,7 @@ cmd_explain(const struct command_context *context)
         || !parse_vip_port(context->vip_port, &question, context->diags)) {
         return STATUS_USAGE;
     }
-    session = connect_bridge(context, NULL, &bridge);
+    session = connect_bridge(context, NULL, context->args[0], &bridge);
     if (!session) {
         return STATUS_FAILED;
     }

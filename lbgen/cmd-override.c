@@ -202,6 +202,19 @@ wait_for_drain(const struct command_context *context,
     return status;
 }
 
+/* Whether a server has to be looked for, which others may have to be moved
+ * for. */
+static bool
+any_missing(const struct pool *pool, const struct targets *targets)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (targets->chosen[i] && pool->servers[i].missing) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int
 override_server(const struct command_context *context,
                 struct session *session, struct bridge *bridge,
@@ -219,7 +232,10 @@ override_server(const struct command_context *context,
         return STATUS_FAILED;
     }
     await(request, bridge, &targets);
-    if (record_copy(&bridge->records[targets.pool], &changed)) {
+    if (bridge->is_part && any_missing(bridge->records[targets.pool].pool,
+                                       &targets)) {
+        status = STATUS_NEEDS_ALL;
+    } else if (record_copy(&bridge->records[targets.pool], &changed)) {
         bridge_model(bridge, &model, NULL, NULL);
         model.pools[targets.pool] = changed.pool;
         if (change_servers(context, session, bridge, &model, changed.pool,
@@ -239,6 +255,7 @@ run_override(const struct command_context *context,
              struct override_request *request)
 {
     const char *slash = strchr(context->args[0], '/');
+    char *pool;
     int status;
 
     if (!slash || slash == context->args[0] || !slash[1]) {
@@ -246,7 +263,9 @@ run_override(const struct command_context *context,
                    context->args[0]);
         return STATUS_USAGE;
     }
-    status = work_on_bridge(context, NULL, override_server, request);
+    pool = lb_xmemdup0(context->args[0], slash - context->args[0]);
+    status = work_on_bridge(context, NULL, pool, override_server, request);
+    free(pool);
     if (status == STATUS_OK && context->wait && !context->dry_run) {
         status = wait_for_drain(context, &request->awaited);
     }

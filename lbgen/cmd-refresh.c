@@ -161,7 +161,8 @@ cmd_refresh(const struct command_context *context_)
     context.no_wait = true;
     if (model) {
         metrics_init();
-        status = work_on_bridge(&context, model, refresh_bridge, &request);
+        status = work_on_bridge(&context, model, NULL, refresh_bridge,
+                                &request);
         refresh_destroy(request.round);
         metrics_exit();
     }

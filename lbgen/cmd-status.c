@@ -22,6 +22,9 @@ count_drift(const struct command_context *context, const char *bridge_name,
                      "settings; apply the file again", bridge_name);
         return 0;
     }
+    if (bridge->is_part) {
+        return 0;               /* Or all would have been read. */
+    }
     bridge_model(bridge, &model, NULL, NULL);
     ofstate_init(&desired);
     if (compile(&model, &bridge->assignments, &bridge->ports, bridge_name,
@@ -47,7 +50,7 @@ cmd_status(const struct command_context *context)
     if (context->watch) {
         return status_watch(context, pool);
     }
-    session = connect_bridge(context, NULL, &bridge);
+    session = connect_bridge(context, NULL, pool, &bridge);
     if (!session) {
         return STATUS_FAILED;
     }

@@ -3,6 +3,8 @@
 
 #include "lbgen/connect.h"
 
+#include "lib/part.h"
+
 /* How long to wait for the switch while a command waits for something else. */
 #define TIMEOUT_WAITING 10
 
@@ -51,32 +53,88 @@ connect_session(const struct command_context *context,
     return connect_and_lock(context, model, NULL);
 }
 
-/* Reads the bridge of 'session', which it closes if that does not work. */
-static struct session *
-read_bridge(const struct command_context *context, struct session *session,
-            struct bridge **bridgep)
+/* Reads what 'pool' needs, or all of the bridge if that is NULL or cannot be.
+ * Returns NULL after queueing an error. */
+static struct bridge *
+read_bridge(struct session *session, const char *pool, enum part_use use,
+            struct diags *diags)
 {
-    *bridgep = NULL;
-    if (session) {
-        *bridgep = bridge_read(session, context->diags);
-        if (!*bridgep) {
-            session_close(session);
-            session = NULL;
+    struct bridge *part;
+
+    if (pool) {
+        switch (part_read(session, pool, use, &part, diags)) {
+        case PART_READ:
+        case PART_FAILED:
+            return part;
+        case PART_IMPOSSIBLE:
+            break;
         }
     }
-    return session;
+    return bridge_read(session, diags);
 }
 
 struct session *
 connect_bridge(const struct command_context *context,
-               const struct model *model, struct bridge **bridgep)
+               const struct model *model, const char *pool,
+               struct bridge **bridgep)
 {
-    return read_bridge(context, connect_session(context, model), bridgep);
+    struct session *session = connect_session(context, model);
+
+    *bridgep = (session ? read_bridge(session, pool, PART_TO_SHOW, context->diags)
+                : NULL);
+    if (!*bridgep) {
+        session_close(session);
+        session = NULL;
+    }
+    return session;
+}
+
+/* Queues the error for a bridge that others changed 'n' times. */
+static void
+report_overtaken(struct session *session, const struct bridge *bridge, int n,
+                 struct diags *diags)
+{
+    diag_error(diags, NULL, "bridge \"%s\" was changed %d times by others "
+               "while this was about to, the last time by %s",
+               session_bridge(session), n,
+               generation_who(&bridge->generation));
+}
+
+/* Calls 'work' with the bridge as often as it takes. */
+static int
+work_until_done(const struct command_context *context,
+                struct session *session, const char *pool,
+                int (*work)(const struct command_context *, struct session *,
+                            struct bridge *, void *aux),
+                void *aux)
+{
+    int status = STATUS_OVERTAKEN;
+    int n_overtaken = 0;
+
+    while (status == STATUS_OVERTAKEN || status == STATUS_NEEDS_ALL) {
+        struct bridge *bridge = read_bridge(session, pool, PART_TO_CHANGE,
+                                            context->diags);
+
+        if (!bridge) {
+            return STATUS_FAILED;
+        } else if (n_overtaken > OVERTAKEN_MAX) {
+            report_overtaken(session, bridge, n_overtaken, context->diags);
+            status = STATUS_FAILED;
+        } else {
+            status = work(context, session, bridge, aux);
+        }
+        n_overtaken += status == STATUS_OVERTAKEN;
+        if (status == STATUS_NEEDS_ALL) {
+            pool = NULL;
+        }
+        bridge_destroy(bridge);
+    }
+    return status;
 }
 
 int
 work_on_bridge(const struct command_context *context,
-               const struct model *model,
+               const struct model *model, const char *pool,
                int (*work)(const struct command_context *, struct session *,
                            struct bridge *, void *aux),
                void *aux)
@@ -88,32 +146,12 @@ work_on_bridge(const struct command_context *context,
         .waiting = say_waiting,
         .aux = CONST_CAST(struct command_context *, context),
     };
-    struct bridge *bridge;
     struct session *session = connect_and_lock(context, model,
                                                changes ? &lock : NULL);
-    int status = STATUS_FAILED;
+    int status = (session
+                  ? work_until_done(context, session, pool, work, aux)
+                  : STATUS_FAILED);
 
-    session = read_bridge(context, session, &bridge);
-    if (!session) {
-        return STATUS_FAILED;
-    }
-    for (int i = 0; bridge; i++) {
-        status = work(context, session, bridge, aux);
-        bridge_destroy(bridge);
-        bridge = NULL;
-        if (status == STATUS_OVERTAKEN) {
-            status = STATUS_FAILED;
-            bridge = bridge_read(session, context->diags);
-            if (bridge && i == OVERTAKEN_MAX) {
-                diag_error(context->diags, NULL, "bridge \"%s\" was changed "
-                           "%d times by others while this was about to, the "
-                           "last time by %s", session_bridge(session), i + 1,
-                           generation_who(&bridge->generation));
-                bridge_destroy(bridge);
-                bridge = NULL;
-            }
-        }
-    }
     session_close(session);
     return status;
 }

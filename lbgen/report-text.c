@@ -564,7 +564,8 @@ report_status_text(const struct bridge *bridge, const char *name,
     size_t n = bridge->assignments.n_pools;
     struct traffic **traffic = traffic_collect(bridge);
 
-    fprintf(stream, "bridge %s: %zu pool%s", name, n, n == 1 ? "" : "s");
+    fprintf(stream, "bridge %s: %zu pool%s", name, bridge->n_pools,
+            bridge->n_pools == 1 ? "" : "s");
     if (bridge->has_settings) {
         fprintf(stream, ", tables %d and %d up, priority %d, zone %d, "
                 "fallback %s", bridge->settings.entry_table,

@@ -69,7 +69,7 @@ run_update(const struct command_context *context, struct session *session,
     int status;
 
     if (!update_prepare(session, bridge, model, &update, context->diags)) {
-        return STATUS_FAILED;
+        return update.needs_all ? STATUS_NEEDS_ALL : STATUS_FAILED;
     }
     status = (only_preview
               ? preview(context, session_bridge(session), to, &update)

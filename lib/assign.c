@@ -20,13 +20,25 @@ struct id_set {
     bool used[N_IDS];
 };
 
+static uint16_t
+first_id(uint64_t hash)
+{
+    return 1 + hash % UINT16_MAX;
+}
+
+uint16_t
+assignment_first_id(const char *name)
+{
+    return first_id(hash_string(name));
+}
+
 /* The first free id from the one that 'hash' points to, upward.  There are
  * more ids than the model allows pools and than a bridge can do with servers,
  * so one is free; if not, ids are shared. */
 static uint16_t
 id_allocate(struct id_set *ids, uint64_t hash)
 {
-    uint32_t id = 1 + hash % UINT16_MAX;
+    uint32_t id = first_id(hash);
 
     for (size_t i = 0; i < UINT16_MAX && ids->used[id]; i++) {
         id = id == UINT16_MAX ? 1 : id + 1;

@@ -58,6 +58,10 @@ void assignments_compute(const struct model *model,
                          struct assignments *assignments);
 void assignments_uninit(struct assignments *);
 
+/* The id that a pool called 'name' has, unless another one, on a bridge or
+ * before it in a file, happens to have that. */
+uint16_t assignment_first_id(const char *name);
+
 /* The assignment of the pool called 'name', or NULL. */
 const struct assignment *assignments_find(const struct assignments *,
                                           const char *name);

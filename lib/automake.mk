@@ -30,6 +30,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/attempt-tcp.c \
 	lib/attempt.c \
 	lib/attempt.h \
+	lib/bridge-read.c \
+	lib/bridge-read.h \
 	lib/bridge.c \
 	lib/bridge.h \
 	lib/check-fit.c \
@@ -145,6 +147,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/pick-slots.c \
 	lib/packet-out.c \
 	lib/packet-out.h \
+	lib/part.c \
+	lib/part.h \
 	lib/path.c \
 	lib/path.h \
 	lib/pick.c \

@@ -24,6 +24,8 @@
 
 /* Never copy it by value: hash maps may point into themselves. */
 struct bridge {
+    bool is_part;               /* Only one pool was read: see lib/part.h. */
+    size_t n_pools;             /* How many there are, read or not. */
     struct ofstate installed;   /* Without those below. */
     struct ofstate residents;   /* Flows of lib/resident.h. */
     struct ofstate pins;        /* Flows of the kind COOKIE_PIN. */

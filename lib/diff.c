@@ -9,6 +9,7 @@
 
 #include <openvswitch/ofp-actions.h>
 
+#include "lib/layout.h"
 #include "lib/util.h"
 
 void
@@ -159,6 +160,48 @@ diff_compute(const struct ofstate *desired, const struct ofstate *installed,
     }
     if (n_groups < hmap_count(&installed->groups)) {
         diff_old_groups(installed, desired, changes);
+    }
+}
+
+/* What is left of 'change', whose members are both NULL for nothing. */
+static struct change
+what_is_left(const struct change *change, const struct ofstate *installed)
+{
+    const struct of_flow *flow = (change->new_flow ? change->new_flow
+                                  : change->old_flow);
+    const struct of_group *group = (change->new_group ? change->new_group
+                                    : change->old_group);
+    struct change left = *change;
+
+    if (flow) {
+        left.old_flow = ofstate_find_flow(installed, flow);
+        if (cookie_kind(flow->cookie) == COOKIE_RESIDENT
+            || (left.old_flow && left.new_flow
+                && of_flow_equal(left.old_flow, left.new_flow))) {
+            left.old_flow = left.new_flow = NULL;
+        }
+    } else {
+        left.old_group = ofstate_find_group(installed, group->id);
+        if (left.old_group && left.new_group
+            && of_group_equal(left.old_group, left.new_group)) {
+            left.old_group = left.new_group = NULL;
+        }
+    }
+    return left;
+}
+
+void
+changes_left(const struct changes *changes, const struct ofstate *installed,
+             struct changes *left)
+{
+    memset(left, 0, sizeof *left);
+    for (size_t i = 0; i < changes->n; i++) {
+        struct change change = what_is_left(&changes->changes[i], installed);
+
+        if (change.old_flow || change.new_flow
+            || change.old_group || change.new_group) {
+            changes_add(left, &change);
+        }
     }
 }
 

@@ -37,6 +37,13 @@ struct changes {
  * states. */
 void diff_compute(const struct ofstate *desired,
                   const struct ofstate *installed, struct changes *changes);
+
+/* Fills in '*left' with what is left of 'changes' where 'installed' has what
+ * became of the flows and groups that they are about.  Flows of residents
+ * (lib/resident.h), which expire, do not count.  Borrows likewise. */
+void changes_left(const struct changes *changes,
+                  const struct ofstate *installed, struct changes *left);
+
 /* Appends a change. */
 void changes_add(struct changes *, const struct change *);
 void changes_uninit(struct changes *);

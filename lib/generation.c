@@ -76,17 +76,31 @@ format_who(char who[GENERATION_WHO_SIZE])
     }
 }
 
+/* Fills in '*generation' with one of ours. */
+static void
+make(uint64_t hash, struct generation *generation)
+{
+    *generation = (struct generation) {
+        .exists = true, .has_id = true, .id = hash % OFPG15_BUCKET_MAX
+    };
+    format_who(generation->who);
+}
+
 void
 generation_compute(const struct ofstate *desired,
                    struct generation *generation)
 {
     memset(generation, 0, sizeof *generation);
     if (!hmap_is_empty(&desired->flows) || !hmap_is_empty(&desired->groups)) {
-        generation->exists = true;
-        generation->has_id = true;
-        generation->id = hash_state(desired) % OFPG15_BUCKET_MAX;
-        format_who(generation->who);
+        make(hash_state(desired), generation);
     }
+}
+
+void
+generation_follow(const struct generation *old, const struct ofstate *desired,
+                  struct generation *generation)
+{
+    make(hash_mix(old->id, hash_state(desired)), generation);
 }
 
 /* Takes in a note of ours.  False if it is not. */

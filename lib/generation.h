@@ -12,7 +12,8 @@
  * fails, and the whole bundle with it, if there is none.
  *
  * So one group of lbgen's, which no flow points to, has a bucket whose id is
- * the generation: a hash of all that lbgen wants to be on the bridge.  Each
+ * the generation: a hash of all that lbgen wants to be on the bridge, or of the
+ * generation before and what changed.  Each
  * bundle begins with the removal of the bucket that was read and goes on with
  * the bucket that will be.  Where no group was read, it is added, which fails
  * if there is one by now.  The bucket carries a note of who made it.
@@ -42,6 +43,12 @@ struct generation {
  * host.  Where nothing is desired, it does not exist. */
 void generation_compute(const struct ofstate *desired,
                         struct generation *generation);
+
+/* Fills in '*generation' with one that follows 'old' when a part of what is
+ * desired, of which the rest is not known, becomes 'desired'. */
+void generation_follow(const struct generation *old,
+                       const struct ofstate *desired,
+                       struct generation *generation);
 
 /* If 'gd' is the group, stores what it says and returns true. */
 bool generation_read(const struct ofputil_group_desc *gd,

@@ -76,6 +76,14 @@ ofstate_find_flow(const struct ofstate *state, const struct of_flow *like)
                      like->node.hash);
 }
 
+bool
+ofstate_has_flow(const struct ofstate *state, uint8_t table,
+                 uint16_t priority, const struct minimatch *match)
+{
+    return find_flow(state, table, priority, match,
+                     flow_hash(table, priority, match)) != NULL;
+}
+
 /* Whether some packet matches both: no bit that both look at differs. */
 static bool
 matches_overlap(const struct minimatch *a_, const struct minimatch *b_)
@@ -154,6 +162,20 @@ ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
         ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM));
     hmap_insert(&state->flows, &flow->node, hash);
     return flow;
+}
+
+void
+ofstate_copy_flow(struct ofstate *state, const struct of_flow *flow)
+{
+    struct of_flow *copy;
+
+    if (!ofstate_find_flow(state, flow)) {
+        copy = lb_xmalloc(sizeof *copy);
+        *copy = *flow;
+        minimatch_clone(&copy->match, &flow->match);
+        copy->message = ofpbuf_clone(flow->message);
+        hmap_insert(&state->flows, &copy->node, flow->node.hash);
+    }
 }
 
 static struct of_group *

@@ -61,6 +61,10 @@ void ofstate_uninit(struct ofstate *);
 struct of_flow *ofstate_add_flow(struct ofstate *,
                                  const struct ofputil_flow_mod *fm);
 
+/* Adds a copy of 'flow', which is in another state, unless there is one of
+ * that key already. */
+void ofstate_copy_flow(struct ofstate *, const struct of_flow *flow);
+
 /* Adds the group that 'gm' describes (still the caller's).  Returns it, or
  * NULL if the state already has one with that id, which stays as it is. */
 struct of_group *ofstate_add_group(struct ofstate *,
@@ -77,6 +81,10 @@ void ofstate_add_group_message(struct ofstate *, uint32_t id,
 struct of_flow *ofstate_find_flow(const struct ofstate *state,
                                   const struct of_flow *like);
 struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
+
+/* Whether 'state' has a flow with that key. */
+bool ofstate_has_flow(const struct ofstate *state, uint8_t table,
+                      uint16_t priority, const struct minimatch *match);
 
 /* A flow of 'state' with the table and priority of 'like' that some packet
  * matches as well as 'like', so that the switch may take either; or NULL.

@@ -11,6 +11,7 @@
 #include "lib/compile.h"
 #include "lib/layout.h"
 #include "lib/oftext.h"
+#include "lib/part.h"
 
 /* Looks for flows of others where lbgen is about to put its own. */
 struct clash_finder {
@@ -127,6 +128,34 @@ check_foreign_groups(const struct update *update, const char *bridge,
     return ok;
 }
 
+static void
+compute_generation(struct update *update)
+{
+    if (update->bridge->is_part) {
+        generation_follow(&update->bridge->generation, &update->desired,
+                          &update->generation);
+    } else {
+        generation_compute(&update->desired, &update->generation);
+    }
+}
+
+/* Fills in what is desired and the changes.  False after queueing an error, or
+ * if 'needs_all' is set. */
+static bool
+compute_changes(struct update *update, const struct model *model,
+                const char *name, struct diags *diags)
+{
+    const struct bridge *bridge = update->bridge;
+
+    if (!compile(model, &update->assignments, &bridge->ports, name,
+                 &update->desired, diags)) {
+        return false;
+    }
+    diff_compute(&update->desired, &bridge->installed, &update->changes);
+    update->needs_all = bridge->is_part && !part_allows(&update->changes);
+    return !update->needs_all;
+}
+
 bool
 update_prepare(struct session *session, const struct bridge *bridge,
                const struct model *model, struct update *update,
@@ -139,18 +168,15 @@ update_prepare(struct session *session, const struct bridge *bridge,
     ofstate_init(&update->residents);
     memset(&update->changes, 0, sizeof update->changes);
     memset(&update->cut, 0, sizeof update->cut);
-    update->sent = false;
+    update->sent = update->needs_all = false;
     assignments_compute(model, &bridge->assignments, &update->assignments);
     removal_prepare(session, bridge, model, &update->assignments,
                     &update->removal, diags);
     removal_check_zone(session, bridge, model, &update->assignments, diags);
-    if (compile(model, &update->assignments, &bridge->ports, name,
-                &update->desired, diags)) {
-        diff_compute(&update->desired, &update->bridge->installed,
-                     &update->changes);
+    if (compute_changes(update, model, name, diags)) {
         residents_prepare(session, bridge, model, &update->assignments,
                           &update->residents, &update->changes, diags);
-        generation_compute(&update->desired, &update->generation);
+        compute_generation(update);
         if (check_foreign_groups(update, name, diags)
             && check_foreign_flows(session, update, &model->settings,
                                    diags)) {
@@ -238,18 +264,27 @@ send_changes(struct session *session, const struct update *update,
             : overtaken ? UPDATE_OVERTAKEN : UPDATE_FAILED);
 }
 
-/* Reads the bridge and fills in '*left' with what is missing, to be freed with
- * the bridge.  Nothing is if another lbgen has been there in the meantime:
- * that one changed what we had done.  Returns NULL after queueing an error. */
+/* Reads back the bridge, or what was changed of a part, and fills in '*left' with what is missing, to be
+ * freed with the bridge.  Nothing is if another lbgen has been there in the
+ * meantime: that one changed what we had done.  Returns NULL after queueing an
+ * error. */
 static struct bridge *
 read_back(struct session *session, const struct update *update,
           struct changes *left, struct diags *diags)
 {
-    struct bridge *after = bridge_read_installed(session, diags);
+    bool is_part = update->bridge->is_part;
+    struct bridge *after = (is_part
+                            ? part_read_changed(session, &update->changes,
+                                                diags)
+                            : bridge_read_installed(session, diags));
 
     memset(left, 0, sizeof *left);
     if (after && generation_equal(&update->generation, &after->generation)) {
-        diff_compute(&update->desired, &after->installed, left);
+        if (is_part) {
+            changes_left(&update->changes, &after->installed, left);
+        } else {
+            diff_compute(&update->desired, &after->installed, left);
+        }
     } else if (after) {
         diag_warning(diags, NULL, "bridge \"%s\" took the changes, and was "
                      "then changed again by %s", session_bridge(session),

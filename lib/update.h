@@ -26,12 +26,17 @@ struct update {
     struct changes changes;
     struct removal removal;
     struct conntrack_result cut;    /* By update_commit(). */
+    bool needs_all;             /* See update_prepare(). */
     bool sent;                  /* There was something to change, and it is. */
 };
 
 /* Fills in '*update' for 'bridge' to become what 'model' says.  'session' is
  * asked for flows and groups of others that would be in the way.  Returns
- * false after queueing errors; then there is nothing to free. */
+ * false after queueing errors; then there is nothing to free.
+ *
+ * If 'bridge' is a part of one (lib/part.h), 'model' has the one pool, and no
+ * server that is new.  Where more than the part matters, returns false with
+ * 'update->needs_all' set, and all of the bridge has to be read. */
 bool update_prepare(struct session *, const struct bridge *bridge,
                     const struct model *model, struct update *update,
                     struct diags *);
@@ -46,8 +51,8 @@ enum update_result {
  *
  * UPDATE_OVERTAKEN means that another lbgen changed the bridge since it was
  * read: nothing was done, and the update is to be made anew from what is there
- * now.  What others than lbgen undo while this is under way is mended once,
- * with a warning.
+ * now.  What others than lbgen undo while this is under way is mended once, with
+ * a warning; of a part, what they undo of the changes.
  *
  * UPDATE_FAILED queues errors, at the line of the file that is to blame where
  * there is one.  The bridge is then unchanged, unless the error says

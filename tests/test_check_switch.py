@@ -4,6 +4,7 @@ and what checks find out is what users would."""
 
 from collections import Counter
 import contextlib
+import os
 import re
 import socket
 import struct
@@ -308,3 +309,41 @@ def test_through_a_router_and_into_a_vlan(make_lab):
         servers[1].stop()
         m.wait("server down: .*server=s2.*Connection refused")
         m.wait_states(r1="down", s2="down", ping="up", arp="up")
+
+
+def cpu(pid):
+    """Seconds of processor time so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+def test_a_thousand_a_second(make_lab):
+    """One core at most, most of it the switch's; nobody is taken for dead."""
+    lab = make_lab(servers=1, clients=1)
+    host = lab.hosts["s1"]
+    lab.serve("s1", 8080)
+    addresses = lab.client_addresses("s1", 1000)
+    pools = [{"name": f"p{i}", "vip": f"10.0.9.{i + 1}", "port": 80,
+              "check": {**CHECK, "interval": "1s", "timeout": "1s"},
+              "servers": [{"name": f"s{j}", "ip": addresses[250 * i + j],
+                           "mac": host.mac, "interface": host.port,
+                           "port": 8080} for j in range(250)]}
+             for i in range(4)]
+    with monitor(lab, lab.file(*pools, fallback="normal")) as m:
+        m.wait("server up", n=1000, timeout=60)
+        wait_for(lambda: all(n > 2 for n in answers(lab)), "answers", 30)
+        before = sum(answers(lab)), cpu(m.process.pid), cpu(lab.vswitchd.pid)
+        begin = time.monotonic()
+        time.sleep(10)
+        took = time.monotonic() - begin
+        checks, mine, switch = (after - old for after, old in zip(
+            (sum(answers(lab)), cpu(m.process.pid), cpu(lab.vswitchd.pid)),
+            before))
+        print(f"{checks / took:.0f} checks/s, monitor {mine / took:.1%}, "
+              f"switch {switch / took:.1%}, {m.memory()} kB")
+        assert checks > 9000
+        assert mine / took < 0.2
+        assert (mine + switch) / took < 1
+        assert m.count_lines("server down") == 0

@@ -297,8 +297,9 @@ say_waiting(void *m_)
     struct monitor *m = m_;
 
     if (!watch_is_up(m->watch)) {
-        log_line(LOG_LEVEL_WARNING, "waiting for the switch: bridge=%s; "
-                 "nothing is checked meanwhile", m->bridge);
+        log_line(LOG_LEVEL_WARNING, "waiting for the switch: bridge=%s "
+                 "error=\"%s\"; nothing is checked meanwhile", m->bridge,
+                 watch_error(m->watch));
     }
 }
 

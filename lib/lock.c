@@ -77,6 +77,21 @@ locate_remote(const char *vconn, struct lock_file *file)
     }
 }
 
+/* Gives a new file to who owns the socket, or, by who is not root, only to its
+ * group, which a directory may have done already.  Where that fails, fewer
+ * users can lock, and the others are warned. */
+static void
+share_file(const struct lock_file *file, int fd)
+{
+    struct stat st;
+
+    if (fchown(fd, file->uid, file->gid) && fchown(fd, -1, file->gid)
+        && (fstat(fd, &st) || st.st_gid != file->gid)) {
+        return;
+    }
+    fchmod(fd, file->mode);
+}
+
 /* Opens the file, which it creates if need be.  Returns a descriptor, or -1
  * with 'errno' set.  A link or a fifo in its place does no harm. */
 static int
@@ -88,11 +103,7 @@ open_file(const struct lock_file *file)
     if (fd < 0 && errno == ENOENT) {
         fd = open(file->name, flags | O_CREAT | O_EXCL, 0600);
         if (fd >= 0) {
-            /* Where this fails, fewer users can lock, and the others are
-             * warned. */
-            if (!fchown(fd, file->uid, file->gid)) {
-                fchmod(fd, file->mode);
-            }
+            share_file(file, fd);
         } else if (errno == EEXIST) {
             fd = open(file->name, flags);
         }

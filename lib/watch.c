@@ -50,6 +50,7 @@ struct watch {
     long long int retry;        /* When to connect, if there is none. */
     long long int deadline;     /* Of what is waited for. */
     bool asked;                 /* For a sign of life. */
+    int error;                  /* Why there is no connection, or 0. */
     struct ovs_list queue;      /* Of struct ofpbuf, still to be sent. */
     size_t n_queue;
 
@@ -95,6 +96,13 @@ watch_set_tables(struct watch *w, const struct settings *settings)
         w->has_tables = true;
         w->subscribed = false;
     }
+}
+
+const char *
+watch_error(const struct watch *w)
+{
+    return (w->error == EAGAIN ? "no answer"
+            : w->error > 0 ? strerror(w->error) : "connection closed");
 }
 
 bool
@@ -323,7 +331,8 @@ connect_run(struct watch *w)
         if (now < w->retry) {
             return;
         }
-        if (vconn_open(w->name, 1u << OFP15_VERSION, 0, &w->vconn)) {
+        w->error = vconn_open(w->name, 1u << OFP15_VERSION, 0, &w->vconn);
+        if (w->error) {
             w->vconn = NULL;
             w->retry = now + WATCH_RETRY;
             return;
@@ -331,7 +340,8 @@ connect_run(struct watch *w)
         w->deadline = now + WATCH_PATIENCE;
     }
     vconn_run(w->vconn);
-    switch (vconn_connect(w->vconn)) {
+    w->error = vconn_connect(w->vconn);
+    switch (w->error) {
     case 0:
         w->connected = true;
         w->deadline = now + WATCH_PATIENCE;

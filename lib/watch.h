@@ -57,6 +57,9 @@ bool watch_send(struct watch *, struct ofpbuf *message);
 /* Whether there is a connection. */
 bool watch_is_up(const struct watch *);
 
+/* While there is none: why not. */
+const char *watch_error(const struct watch *);
+
 /* Does what there is to do; calls back. */
 void watch_run(struct watch *);
 

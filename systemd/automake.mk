@@ -24,11 +24,18 @@ EXTRA_DIST += \
 	systemd/lbgen-monitor@.service.in \
 	systemd/lbgen-refresh@.service.in \
 	systemd/lbgen-refresh@.timer \
+	systemd/lbgen.conf \
 	systemd/lbgen@.service.in
 CLEANFILES += $(made_units)
 
+# Where it goes to is up to who is at work; what it is for has no name of its
+# own.
+dist_examples_DATA += systemd/ovs-vswitchd-lbgen.conf
+
 if SYSTEMD_UNITS
 systemdsystemunit_DATA = $(systemd_units)
+sysusersdir = $(systemdsystemunitdir)/../../sysusers.d
+sysusers_DATA = systemd/lbgen.conf
 else
 noinst_DATA = $(systemd_units)
 endif

@@ -114,6 +114,7 @@ EXTRA_DIST += \
 	tests/test_round_robin.py \
 	tests/test_sandbox.py \
 	tests/test_sets.py \
+	tests/test_service.py \
 	tests/test_shares.py \
 	tests/test_sites.py \
 	tests/test_slot_flows.py \

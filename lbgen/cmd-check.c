@@ -10,6 +10,9 @@ cmd_check(const struct command_context *context)
     struct model *model = load_model(context, context->args[0], &document);
     int status = model ? STATUS_OK : STATUS_FAILED;
 
+    if (model) {
+        model_warn_of_caveats(model, context->diags);
+    }
     model_destroy(model);
     document_destroy(document);
     return status;

@@ -119,6 +119,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/loop.h \
 	lib/metrics.h \
 	lib/model-affinity.c \
+	lib/model-caveats.c \
 	lib/model-check.c \
 	lib/model-claims.c \
 	lib/model-fragments.c \

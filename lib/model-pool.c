@@ -4,6 +4,7 @@
 
 #include "lib/model-internal.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "lib/check.h"
@@ -407,6 +408,24 @@ read_server_checks(const struct reader *r, struct pool *pool)
     }
 }
 
+/* Elements that take each other's place are alive as a whole or not, which is
+ * for groups to say: slots that are flows cannot. */
+static void
+limit_slots(const struct reader *r, const struct node *node,
+            struct pool *pool)
+{
+    const struct node *slots = node_get(node, "slots");
+
+    if (pool->policy->in_order && pool->n_slots > SLOTS_DEFAULT) {
+        diag_warning(r->diags, slots ? &slots->loc : &node->loc,
+                     "%s: policy \"%s\" has at most %d slots, not %"PRIu16
+                     ": each element of its list is one group of the switch",
+                     r->owner, pool->policy->name, SLOTS_DEFAULT,
+                     pool->n_slots);
+        pool->n_slots = SLOTS_DEFAULT;
+    }
+}
+
 /* Fills in what is left out and has a default that depends on the rest. */
 static void
 fill_in(struct pool *pool)
@@ -416,6 +435,7 @@ fill_in(struct pool *pool)
 
     if (!pool->n_slots) {
         pool->n_slots = (pool->n_servers > SLOTS_MANY_SERVERS
+                         && !pool->policy->in_order
                          ? SLOTS_MAX : SLOTS_DEFAULT);
     }
     if (mac_equal(&pool->vip_mac, &zero) && pool->vips.n) {
@@ -510,6 +530,7 @@ pool_read_partly(const struct node *node, struct diags *diags)
     match_families(&r, pool);
     read_server_checks(&r, pool);
     pool_ports_check(&r, node, pool);
+    limit_slots(&r, node, pool);
     fill_in(pool);
     checks_check(&r, node, pool);
     pool_check_selection(&r, node, pool);

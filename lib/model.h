@@ -270,6 +270,10 @@ struct model {
 struct model *model_read(const struct document *, struct diags *);
 void model_destroy(struct model *);
 
+/* Warns of what is right, but costs or takes for granted what its user may not
+ * expect. */
+void model_warn_of_caveats(const struct model *, struct diags *);
+
 /* Reads one pool from the mapping 'node'.  Returns NULL on error. */
 struct pool *pool_read(const struct node *node, struct diags *);
 void pool_destroy(struct pool *);

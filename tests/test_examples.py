@@ -206,7 +206,8 @@ def test_example(make_lab, path):
     for args, status in ((("check", path), 0), (("diff", path), 2),
                          (("apply", path), 0), (("diff", path), 0)):
         result = lab.lbgen(*args, check=status)
-        assert not result.stderr
+        assert not result.stderr or (
+            args[0] == "check" and "with low_bits the last" in result.stderr)
     start_servers(lab, content["pools"])
     for pool in content["pools"]:
         if "vlan" not in pool:  # test_vlan.py has traffic with tags.

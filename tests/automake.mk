@@ -75,6 +75,7 @@ EXTRA_DIST += \
 	tests/test_discovery6.py \
 	tests/test_docs.py \
 	tests/test_errors_switch.py \
+	tests/test_every_policy.py \
 	tests/test_examples.py \
 	tests/test_export.py \
 	tests/test_failover.py \

@@ -49,9 +49,9 @@ def slot_table(lab, bridge=None):
     return table
 
 
-def slot_servers(lab, bridge=None):
-    """The slots of the only pool by names of servers: member ids are looked up
-    in the flows that set the servers' MACs."""
+def member_names(lab, bridge=None):
+    """Names of servers by member id, which are looked up in the flows that set
+    the servers' MACs."""
     names = {host.mac: host.name for host in lab.hosts.values()}
     owner = {}
     for flow in lab.flows(bridge, OURS):
@@ -59,6 +59,12 @@ def slot_servers(lab, bridge=None):
         mac = re.search(r"set_field:([0-9a-f:]{17})->eth_dst", flow)
         if member and mac:
             owner[int(member[1], 0)] = names[mac[1]]
+    return owner
+
+
+def slot_servers(lab, bridge=None):
+    """The slots of the only pool by names of servers."""
+    owner = member_names(lab, bridge)
     return tuple(owner[member] for member in slot_table(lab, bridge))
 
 

@@ -77,6 +77,14 @@ def learned(lab, kind):
             if flow.startswith(f"cookie=0x6c6267{kind:02x}")]
 
 
+def turn_flows(lab):
+    """Member ids by turn ids, of the only pool that goes by turns."""
+    return {int(turn, 16): int(member, 16) for flow in lab.flows()
+            for turn, member in re.findall(
+                r"table=208,.*,reg3=0x([0-9a-f]+) actions="
+                r"set_field:0x([0-9a-f]+)->reg0,resubmit", flow)}
+
+
 def test_order_from_several_clients(lab):
     apply(lab, [1, 1, 1])
     assert several(lab, 12) == expect([1, 1, 1], 12)

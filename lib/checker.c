@@ -155,6 +155,22 @@ source_port(const struct model *model, const struct pool *pool,
                            check_source(check, pool, server));
 }
 
+/* Begins with the health that the bridge tells, where it may be another
+ * process' and so goes by the time of day. */
+static void
+begin_track(struct watched *w)
+{
+    const struct health *h = &w->server->health;
+    int64_t up_since = INT64_MIN;
+
+    if (h->state == HEALTH_UP && h->flaps) {
+        int64_t age = time(NULL) - h->since;
+
+        up_since = loop_now() - (age > 0 ? age : 0) * 1000;
+    }
+    health_track_init(&w->track, h->state, h->flaps, up_since);
+}
+
 /* Adds 'server', which is checked, to 'plan', which has room for it. */
 static void
 plan_add(struct checker *checker, const struct model *model,
@@ -171,7 +187,7 @@ plan_add(struct checker *checker, const struct model *model,
         .pool = pool, .server = server, .check = check,
         .stats = { .ok = true }
     };
-    health_track_init(&w->track, server->health.state, server->health.flaps);
+    begin_track(w);
     if (!known) {
         struct item *item = &plan->items[plan->n_items++];
 
@@ -429,8 +445,7 @@ checker_adopt(struct checker *checker, const struct pool *pool,
     struct watched *w = find_watched(checker, pool, server);
 
     if (w && !w->told) {
-        health_track_init(&w->track, server->health.state,
-                          server->health.flaps);
+        begin_track(w);
         if (server->health.state == HEALTH_STARTING && checker->running
             && !w->item->attempt) {
             schedule(w->item, first_time(w->item));

@@ -7,12 +7,12 @@
 
 void
 health_track_init(struct health_track *track, enum health_state state,
-                  uint16_t flaps)
+                  uint16_t flaps, int64_t up_since)
 {
     *track = (struct health_track) {
         .state = state,
         .flaps = flaps > HEALTH_MAX_FLAPS ? HEALTH_MAX_FLAPS : flaps,
-        .up_since = INT64_MIN,
+        .up_since = up_since,
     };
 }
 

@@ -34,9 +34,10 @@ struct health_track {
     int64_t up_since;           /* Since when it is up, INT64_MIN for ages. */
 };
 
-/* Begins with what is known: HEALTH_UNKNOWN counts as up. */
+/* Begins with what is known: HEALTH_UNKNOWN counts as up.  'up_since' is when
+ * a server that is up came up, for one that flapped; INT64_MIN for ages ago. */
 void health_track_init(struct health_track *, enum health_state state,
-                       uint16_t flaps);
+                       uint16_t flaps, int64_t up_since);
 
 /* Takes in one result.  Returns true if there is something to write down: the
  * state changes, or a new server has failed for the first time. */

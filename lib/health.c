@@ -52,7 +52,7 @@ health_set(struct server *server, enum health_state state, const char *error,
     h->error = copy;
 }
 
-/* Whether 'server' takes part if it is up. */
+/* Whether 'server' takes part if it is up and those before it are down. */
 static bool
 is_wanted(const struct server *server)
 {
@@ -63,18 +63,29 @@ is_wanted(const struct server *server)
 bool
 health_panics(const struct pool *pool)
 {
-    size_t n_down = 0;
-    size_t n = 0;
+    size_t *n_down = lb_xcalloc(pool->n_tiers, sizeof *n_down);
+    size_t *n = lb_xcalloc(pool->n_tiers, sizeof *n);
+    size_t n_calm = 0;
+    size_t n_panicking = 0;
 
-    for (size_t i = 0; i < pool->n_servers; i++) {
+    for (size_t i = 0; pool->panic && i < pool->n_servers; i++) {
         const struct server *server = &pool->servers[i];
 
         if (is_wanted(server) && server_check(pool, server)) {
-            n_down += server->health.state == HEALTH_DOWN;
-            n++;
+            n_down[server->tier] += server->health.state == HEALTH_DOWN;
+            n[server->tier]++;
         }
     }
-    return pool->panic && n_down * 100 > n * pool->panic;
+    for (size_t tier = 0; tier < pool->n_tiers; tier++) {
+        if (n_down[tier] * 100 > n[tier] * pool->panic) {
+            n_panicking++;
+        } else {
+            n_calm += n[tier] > 0;
+        }
+    }
+    free(n_down);
+    free(n);
+    return n_panicking && !n_calm;
 }
 
 void

@@ -12,7 +12,8 @@
  *
  * A server that is down or starting counts with weight 0, unless so many of
  * its pool are down that the pool panics: then something else must be wrong,
- * and all count as up.
+ * and all count as up.  Where servers stand in for others (lib/tiers.h), that
+ * takes so many in each tier: as long as one is well, the order decides.
  *
  * Pure: the caller says what time it is. */
 

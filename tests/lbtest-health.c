@@ -37,7 +37,7 @@ lbtest_health_track(int argc, char *argv[])
     health_track_init(&track, (!strcmp(argv[1], "starting") ? HEALTH_STARTING
                                : !strcmp(argv[1], "up") ? HEALTH_UP
                                : !strcmp(argv[1], "down") ? HEALTH_DOWN
-                               : HEALTH_UNKNOWN), 0);
+                               : HEALTH_UNKNOWN), 0, INT64_MIN);
     for (int i = 5; i < argc; i++) {
         if (argv[i][0] == 'w') {
             now += atoi(argv[i] + 1);

@@ -172,6 +172,30 @@ def test_panic_counts_those_who_take_part(tmp_path):
     assert lbtest("health-settle", path, "s3=down", "s4=down")[0] == "1 2 0 0"
 
 
+@pytest.mark.parametrize("pool, states, weights", [
+    # Backups stand in for the dead before anybody panics.
+    ({"backups": 1}, "s1=down s2=down s3=down s4=up", "0 0 0 4"),
+    ({"backups": 1}, "s1=down s2=down s3=up s4=up", "0 0 3 4"),
+    ({"backups": 2}, "s1=down s2=down s3=up s4=down", "0 0 3 0"),
+    # But if so many of those are dead as well, something else must be wrong.
+    ({"backups": 1}, "s1=down s2=down s3=up s4=down", "1 2 3 4"),
+    ({"backups": 1}, "s1=down s2=down s3=down s4=down", "1 2 3 4"),
+    ({"backups": 2}, "s1=down s2=down s3=down s4=up", "0 0 0 4"),
+    ({"backups": 2}, "s1=down s2=down s3=down s4=down", "1 2 3 4"),
+    ({"policy": "failover"}, "s1=down s2=down s3=down s4=up", "0 0 0 4"),
+    ({"policy": "failover"}, "s1=down s2=down s3=down s4=down", "1 2 3 4"),
+])
+def test_panic_of_those_who_stand_in(tmp_path, pool, states, weights):
+    pool = dict(pool, panic=50)
+    n = pool.pop("backups", 0)
+    path = model_file(tmp_path, **pool)
+    model = json.loads(path.read_text())
+    for server in model["pools"][0]["servers"][4 - n:]:
+        server["backup"] = True
+    path.write_text(json.dumps(model))
+    assert lbtest("health-settle", path, *states.split())[0] == weights
+
+
 def test_written(tmp_path):
     written = lbtest("health-settle", model_file(tmp_path), "s1=up",
                      "s2=down")[1]

@@ -9,6 +9,7 @@ import pytest
 
 from lab import wait_for
 from lab_monitor import slots, status
+from lab_slots import settle
 from test_monitor import CHECK, VIP, module_site, site    # noqa: F401
 
 pytestmark = pytest.mark.switch
@@ -83,6 +84,89 @@ def test_explain_says_that_nobody_is_left(site):     # noqa: F811
             f"server {s} is down (Connection refused) and gets no new "
             "connections" for s in ("s1", "s2")]
         assert lab.connect("c1", VIP, 80, 2, timeout=0.2).failures == 2
+
+
+# Panic and flapping
+
+def test_panic_where_servers_stand_in(site):    # noqa: F811
+    """The first site dies: the second one takes over, and that more than half
+    of all are dead makes nobody panic.  When the second one dies as well,
+    something else must be wrong."""
+    lab = site.lab
+    site.serve("s4")
+    pool = lab.pool([1, 1, 1, 1], server_port=8080, check=CHECK, panic=50,
+                    policy="failover", watch="none")
+    s1, s2, s3, s4 = pool["servers"]
+    pool["servers"] = [{"set": "here", "servers": [s1, s2]},
+                       {"set": "there", "servers": [s3]},
+                       {**s4, "backup": True}]
+    with site.monitor(lab.file(pool, fallback="normal")) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up", s4="up")
+
+        def served():
+            settle(lab)
+            return {name for name, n in
+                    lab.connect("c1", VIP, 80, 100, timeout=0.3).items() if n}
+
+        wait_for(lambda: served() == {"s1", "s2"}, "the first site")
+        site.kill("s1")
+        site.kill("s2")
+        monitor.wait_states(s1="down", s2="down")
+        wait_for(lambda: served() == {"s3"}, "the second site")
+        site.kill("s3")
+        monitor.wait_states(s3="down")
+        wait_for(lambda: served() == {"s4"}, "the backup")
+        text = lab.lbgen("status", "-b", "br0").stdout
+        assert "health: 1 of 4 up\n" in text, text
+        site.kill("s4")
+        monitor.wait_states(s4="down")
+        wait_for(lambda: "count as up (panic)" in
+                 lab.lbgen("status", "-b", "br0").stdout, "panic")
+        assert slots(lab) == {"s1": 128, "s2": 128, "s3": 0, "s4": 0}
+        site.serve("s1", "s2", "s3")
+        monitor.wait_states(s1="up", s2="up")
+        wait_for(lambda: served() == {"s1", "s2"}, "the end of the panic")
+
+
+def test_flapping_is_damped_on_the_switch(site):    # noqa: F811
+    """A server that comes and goes is let in later each time, and a monitor
+    that takes over knows that."""
+    lab = site.lab
+    path = site.file([1, 1, 1], check={**CHECK, "interval": "50ms", "fall": 2,
+                                       "rise": 2})
+
+    def flap(monitor):
+        """Returns for how long it had to prove itself."""
+        n_up = monitor.count_lines("server up: pool=web server=s1")
+        n_down = monitor.count_lines("server down: pool=web server=s1")
+        site.kill("s1")
+        monitor.wait("server down: pool=web server=s1", n=n_down + 1)
+        site.serve("s1")
+        begin = time.monotonic()
+        monitor.wait("server up: pool=web server=s1", n=n_up + 1)
+        return time.monotonic() - begin
+
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        proofs = [flap(monitor) for _ in range(3)]
+        monitor.kill()
+    with site.monitor(path) as monitor:
+        monitor.wait("bridge is right")
+        time.sleep(0.5)
+        monitor.wait_states(s1="up")
+        site.kill("s1")
+        monitor.wait_states(s1="down")
+        monitor.kill()
+        site.serve("s1")
+    with site.monitor(path) as monitor:
+        begin = time.monotonic()
+        monitor.wait("server up: pool=web server=s1 was=down")
+        proofs.append(time.monotonic() - begin)
+    print(f"had to prove itself for {proofs} s")
+    # So many times 2 successes, 50 ms apart.
+    for proof, factor in zip(proofs, (1, 2, 4, 8)):
+        assert proof > 0.05 * (2 * factor - 1)
+    lab.lbgen("delete", "--all", "-b", "br0")
 
 
 # Slow start

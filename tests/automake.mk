@@ -56,6 +56,7 @@ EXTRA_DIST += \
 	tests/sandbox \
 	tests/set-clock.c \
 	tests/slot_model.py \
+	tests/soak.py \
 	tests/test_affinity.py \
 	tests/test_alive.py \
 	tests/test_apply.py \
@@ -120,8 +121,10 @@ EXTRA_DIST += \
 	tests/test_sites.py \
 	tests/test_slot_flows.py \
 	tests/test_slots.py \
+	tests/test_soak.py \
 	tests/test_states_basic.py \
 	tests/test_status_watch.py \
+	tests/test_sudden_ends.py \
 	tests/test_systemd.py \
 	tests/test_turns.py \
 	tests/test_valgrind.py \
@@ -147,6 +150,13 @@ bench: lbgen/lbgen tests/traffic
 	PYTHONPATH='$(abs_top_srcdir)/tests' PYTHONDONTWRITEBYTECODE=1 \
 	    $(srcdir)/tests/sandbox /usr/bin/python3 -m bench $(BENCH_ARGS)
 .PHONY: bench
+
+# A day of the monitor in minutes.  SOAK_ARGS are seconds.
+soak: lbgen/lbgen tests/traffic
+	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
+	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
+	    '$(abs_top_srcdir)/tests/soak.py' $(SOAK_ARGS)
+.PHONY: soak
 
 # Weights by load against fixed ones.  BENCH_ARGS are seconds for each.
 bench-refresh: lbgen/lbgen

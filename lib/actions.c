@@ -109,6 +109,16 @@ act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
 }
 
 void
+act_shift_left(struct ofpbuf *acts, enum mf_field_id field)
+{
+    struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
+
+    move->src = act_low_bits(field, 31);
+    move->dst = act_low_bits(field, 31);
+    move->dst.ofs = 1;
+}
+
+void
 act_look_at(struct ofpbuf *acts, enum mf_field_id field_id,
             enum mf_field_id scratch)
 {

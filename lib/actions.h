@@ -38,6 +38,10 @@ void act_set_ip_src(struct ofpbuf *acts, const struct ip *ip);
 void act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
               unsigned int n_bits);
 
+/* Moves the bits of 'field', of 32 bits, one place to the left.  What comes in
+ * from the right is what was there. */
+void act_shift_left(struct ofpbuf *acts, enum mf_field_id field);
+
 /* Copies all of 'field' piece by piece to 'scratch', of 32 bits, for nothing but
  * that the datapath then tells packets apart by it. */
 void act_look_at(struct ofpbuf *acts, enum mf_field_id field,

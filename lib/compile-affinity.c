@@ -22,6 +22,9 @@
  * cookie of the member and go with the flows that learn them, so nothing
  * outdated is left there either.
  *
+ * Where the switch watches the member's port and that is down, the client is
+ * treated as a new one, too.
+ *
  * A client beyond the limit is not remembered and meets the policy with each
  * connection.
  *
@@ -67,9 +70,8 @@ compiler_put_remember(struct compiler *c, const struct assignment *a,
 uint8_t
 compiler_picked_table(const struct compiler *c, const struct assignment *a)
 {
-    return compiler_table(c, (has_affinity(a)
-                              && pool_selection(a->pool) != POLICY_BY_TURN
-                              ? TABLE_DISPATCH : TABLE_SERVER));
+    return compiler_table(c, (has_affinity(a) ? TABLE_DISPATCH
+                              : TABLE_SERVER));
 }
 
 void
@@ -104,15 +106,14 @@ compiler_emit_dispatch(struct compiler *c, const struct assignment *a,
 static void
 emit_pinned(struct compiler *c, const struct assignment *a, size_t i)
 {
-    bool by_turn = pool_selection(a->pool) == POLICY_BY_TURN;
-    uint32_t hold = by_turn ? OFPG_ANY : compiler_hold_server(c, a, i);
+    uint32_t hold = compiler_hold_server(c, a, i);
     uint16_t member = a->members[i];
 
     compiler_match_dispatch(c, a);
     match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
     if (hold == OFPG_ANY) {
         act_set_u32(&c->acts, REG_MEMBER, member);
-        compiler_put_stay(c, a, i);
+        act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
     } else {
         act_set_u32(&c->acts, REG_TURN, STAGE_HELD);
         act_group(&c->acts, hold);
@@ -171,6 +172,83 @@ emit_stages(struct compiler *c, const struct assignment *a)
     compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
 }
 
+/* Pools that go by turns: the client has this server; if that is alive, so be
+ * it. */
+static void
+emit_pinned_by_turn(struct compiler *c, const struct assignment *a, size_t i)
+{
+    uint16_t member = a->members[i];
+
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
+    match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
+    compiler_put_stay(c, a, i);
+    compiler_emit_dispatch(c, a, DISPATCH_PINNED, member,
+                           &a->pool->servers[i].loc);
+
+    compiler_match_dispatch(c, a);
+    compiler_match_member(c, member);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, 0);
+    match_set_reg(&c->match, REG_AFFINITY - MFF_REG0, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit_dispatch(c, a, DISPATCH_HELD, member,
+                           &a->pool->servers[i].loc);
+}
+
+/* Likewise; if that is dead, the client is a new one. */
+static void
+emit_forget(struct compiler *c, const struct assignment *a)
+{
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, MEMBER_DEAD);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, 0);
+    act_set_u32(&c->acts, REG_MEMBER, 0);
+    act_set_u32(&c->acts, REG_AFFINITY, 0);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    compiler_emit_dispatch(c, a, DISPATCH_HELD, 0, &a->pool->loc);
+}
+
+/* The pool's group, or a backup's, has picked this server for a client of
+ * 'family', since so many were dead. */
+static void
+emit_stood_in(struct compiler *c, const struct assignment *a, size_t i,
+              enum family family)
+{
+    uint16_t member = a->members[i];
+
+    compiler_match_dispatch(c, a);
+    compiler_match_protocol(c, family, a->pool->protocol);
+    compiler_match_member(c, member);
+    compiler_put_remember(c, a, family, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit_dispatch(c, a, DISPATCH_STOOD_IN, member,
+                           &a->pool->servers[i].loc);
+}
+
+/* What there is of server 'i' in a pool that goes by turns. */
+static void
+emit_by_turn(struct compiler *c, const struct assignment *a, size_t i)
+{
+    emit_pinned_by_turn(c, a, i);
+    for (size_t j = 0; compiler_has_chain(c, a) && j < a->pool->vips.n; j++) {
+        emit_stood_in(c, a, i, ip_family(&a->pool->vips.ip[j]));
+    }
+}
+
+/* What there is of it in another pool. */
+static void
+emit_by_slot(struct compiler *c, const struct assignment *a, size_t i)
+{
+    emit_pinned(c, a, i);
+    emit_held(c, a, i);
+    for (size_t j = 0; j < a->pool->vips.n; j++) {
+        enum family family = ip_family(&a->pool->vips.ip[j]);
+
+        emit_picked(c, a, i, family, STAGE_ASKED_AGAIN, DISPATCH_TAKEN);
+        emit_picked(c, a, i, family, STAGE_HELD, DISPATCH_STEPPED_IN);
+    }
+}
+
 void
 compile_affinity(struct compiler *c, const struct assignment *a)
 {
@@ -178,20 +256,12 @@ compile_affinity(struct compiler *c, const struct assignment *a)
 
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         if (server_effective_weight(&a->pool->servers[i])) {
-            emit_pinned(c, a, i);
-            if (!by_turn) {
-                emit_held(c, a, i);
-            }
-            for (size_t j = 0; !by_turn && j < a->pool->vips.n; j++) {
-                enum family family = ip_family(&a->pool->vips.ip[j]);
-
-                emit_picked(c, a, i, family, STAGE_ASKED_AGAIN,
-                            DISPATCH_TAKEN);
-                emit_picked(c, a, i, family, STAGE_HELD, DISPATCH_STEPPED_IN);
-            }
+            (by_turn ? emit_by_turn : emit_by_slot)(c, a, i);
         }
     }
     if (!by_turn) {
         emit_stages(c, a);
+    } else if (compiler_has_chain(c, a)) {
+        emit_forget(c, a);
     }
 }

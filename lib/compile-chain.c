@@ -22,6 +22,9 @@
  * Buckets of such groups have to watch something.  Those that are always alive
  * watch a group that is.
  *
+ * In a pool that goes by turns, its first tier is not a group but whose turn
+ * it is; the group is there to be watched.
+ *
  * A bucket is an action set, so nothing but what it resubmits to can do
  * more than choose. */
 
@@ -88,6 +91,40 @@ add_group(uint32_t group_id, struct ofputil_group_mod *gm)
     add_bucket(gm, &acts)->watch_group = group_id;
 }
 
+/* Adds a bucket that goes on in 'table' with 'member' in its register. */
+static struct ofputil_bucket *
+add_member(struct ofputil_group_mod *gm, uint32_t member, uint8_t table)
+{
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 32);
+    act_set_u32(&acts, REG_MEMBER, member);
+    act_resubmit(&acts, table);
+    return add_bucket(gm, &acts);
+}
+
+/* Makes 'bucket' be alive as long as 'tier' is. */
+static void
+watch_tier(struct compiler *c, const struct assignment *a, size_t tier,
+           struct ofputil_bucket *bucket)
+{
+    uint32_t group_id = tier_group_id(a, tier);
+    uint16_t port;
+    size_t index = 0;
+
+    if (group_id != OFPG_ANY) {
+        bucket->watch_group = group_id;
+        return;
+    }
+    tier_n_taking(a->pool, tier, &index);
+    port = watcher_find_port(c->watcher, a->pool, &a->pool->servers[index]);
+    if (port != PORT_NONE) {
+        bucket->watch_port = (OVS_FORCE ofp_port_t) port;
+    } else {
+        watch_always(c, bucket, &a->pool->loc);
+    }
+}
+
 /* Adds what stands for 'tier', of which a server at least takes
  * connections. */
 static void
@@ -95,19 +132,20 @@ add_tier(struct compiler *c, const struct assignment *a, size_t tier,
          struct ofputil_group_mod *gm)
 {
     uint32_t group_id = tier_group_id(a, tier);
+    struct ofpbuf acts;
+    size_t index = 0;
 
-    if (group_id != OFPG_ANY) {
-        add_group(group_id, gm);
+    ofpbuf_init(&acts, 64);
+    if (pool_selection(a->pool) == POLICY_BY_TURN
+        && tier == tier_first(a->pool)) {
+        act_resubmit(&acts, compiler_table(c, TABLE_DISPATCH));
+    } else if (group_id != OFPG_ANY) {
+        act_group(&acts, group_id);
     } else {
-        struct ofputil_bucket *bucket;
-        size_t index = 0;
-
         tier_n_taking(a->pool, tier, &index);
-        bucket = chain_add_server(c, a, index, gm);
-        if (bucket->watch_port == OFPP_ANY) {
-            watch_always(c, bucket, &a->pool->loc);
-        }
+        compiler_put_server(c, a, index, &acts);
     }
+    watch_tier(c, a, tier, add_bucket(gm, &acts));
 }
 
 /* Adds the bucket for when there is nobody else. */
@@ -144,9 +182,9 @@ emit_empty(struct compiler *c, const struct assignment *a)
                   cookie_make(COOKIE_EMPTY, a->id, 0), &pool->loc);
 }
 
-/* Whether the switch watches the port of server 'index'. */
-static bool
-is_watched(const struct compiler *c, const struct assignment *a, size_t index)
+bool
+compiler_is_watched(const struct compiler *c, const struct assignment *a,
+                    size_t index)
 {
     return (watcher_find_port(c->watcher, a->pool, &a->pool->servers[index])
             != PORT_NONE);
@@ -160,7 +198,7 @@ tier_may_die(const struct compiler *c, const struct assignment *a, size_t tier)
 
     for (size_t i = 0; i < pool->n_servers; i++) {
         if (pool->servers[i].tier == tier && server_takes(pool, i)
-            && !is_watched(c, a, i)) {
+            && !compiler_is_watched(c, a, i)) {
             return false;
         }
     }
@@ -174,7 +212,7 @@ watches_any(const struct compiler *c, const struct assignment *a)
     const struct pool *pool = a->pool;
 
     for (size_t i = 0; i < pool->n_servers; i++) {
-        if (server_takes(pool, i) && is_watched(c, a, i)) {
+        if (server_takes(pool, i) && compiler_is_watched(c, a, i)) {
             return true;
         }
     }
@@ -245,22 +283,22 @@ compile_chain(struct compiler *c, const struct assignment *a)
 void
 compiler_put_stay(struct compiler *c, const struct assignment *a, size_t index)
 {
+    uint8_t table = compiler_table(c, TABLE_DISPATCH);
     struct ofputil_group_mod gm = {
         .type = OFPGT11_FF,
         .group_id = group_make(GROUP_STAY, a->members[index]),
     };
-    struct ofpbuf acts;
 
-    if (!is_watched(c, a, index)) {
-        act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    if (!compiler_is_watched(c, a, index)) {
+        act_set_u32(&c->acts, REG_MEMBER, a->members[index]);
+        act_resubmit(&c->acts, table);
         return;
     }
     ovs_list_init(&gm.buckets);
-    ofpbuf_init(&acts, 16);
-    act_resubmit(&acts, compiler_table(c, TABLE_SERVER));
-    add_bucket(&gm, &acts)->watch_port = (OVS_FORCE ofp_port_t)
-        watcher_find_port(c->watcher, a->pool, &a->pool->servers[index]);
-    add_group(group_make(GROUP_CHAIN, a->id), &gm);
+    add_member(&gm, a->members[index], table)->watch_port
+        = (OVS_FORCE ofp_port_t) watcher_find_port(c->watcher, a->pool,
+                                                   &a->pool->servers[index]);
+    watch_always(c, add_member(&gm, MEMBER_DEAD, table), &a->pool->loc);
     compiler_emit_group(c, &gm, &a->pool->loc);
     ofputil_uninit_group_mod(&gm);
     act_group(&c->acts, gm.group_id);

@@ -162,11 +162,15 @@ void compiler_put_server(const struct compiler *, const struct assignment *,
 uint32_t compiler_hold_server(struct compiler *, const struct assignment *,
                               size_t index);
 
-/* For flows that have put the member of server 'index' into its register:
- * appends what gets packets there as long as it is alive, and else through the
- * pool's chain. */
+/* For flows of the dispatch table: appends what goes on there with the member
+ * of server 'index' in its register, or with MEMBER_DEAD if the switch watches
+ * that server and it is dead. */
 void compiler_put_stay(struct compiler *, const struct assignment *,
                        size_t index);
+
+/* Whether the switch watches the port of server 'index'. */
+bool compiler_is_watched(const struct compiler *, const struct assignment *,
+                         size_t index);
 
 /* Whether the pool has a chain: something may be dead, or comes in order. */
 bool compiler_has_chain(const struct compiler *, const struct assignment *);
@@ -238,7 +242,9 @@ enum dispatch_priority {
     DISPATCH_TURN = 20,         /* Whose turn it is. */
     DISPATCH_BEGIN_ANY = 29,    /* Nobody has asked yet: any protocol. */
     DISPATCH_BEGIN = 30,        /* Likewise: one with ports. */
+    DISPATCH_STOOD_IN = 33,     /* Likewise, but it is nobody's turn. */
     DISPATCH_TAKEN = 35,        /* This server takes the connection. */
+    DISPATCH_LOST = 37,         /* Too many were dead. */
     DISPATCH_PINNED = 40,       /* The client has a server. */
     DISPATCH_STEPPED_IN = 45,   /* It is dead, this one stands in. */
     DISPATCH_HELD = 50          /* It is alive. */

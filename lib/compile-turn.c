@@ -4,6 +4,7 @@
 #include "lib/compile-pool.h"
 
 #include "lib/actions.h"
+#include "lib/tiers.h"
 #include "lib/turns.h"
 
 /* Turns: a switch that counts connections
@@ -41,15 +42,23 @@
  * threads do, in the kernel's datapath or with DPDK, connections at the same
  * moment may take the same turn.
  *
- * Where the switch watches a server's port and that is down, those whose turn
- * would be that server's go through the pool's chain: they spread over the
- * others by a hash, and the turn is over all the same.
+ * Where the switch watches a server's port and that is down, that server's
+ * turns are passed over: the connection goes to the next turn of another
+ * server, and is counted as having taken that.  So those that are left take
+ * turns among themselves, in the order that they would have without it.  Each
+ * turn that is passed over makes the switch's work on that packet a little
+ * deeper, which it bounds (MAX_DEPTH in ofproto-dpif-xlate.c), so that after
+ * TURNS_MAX_PASSED in a row a hash chooses among those that are alive.  That
+ * there are any the pool's chain has seen before.
  *
  * Turns are known by server, so that the switch goes on with the right one
  * when the pool changes: see turn_find(), which says the same. */
 
 /* How long a pool's turn is remembered after the last new connection. */
 #define TURN_IDLE_TIMEOUT 3600
+
+/* In the register for turns: a hash has chosen, whoever's turn it was. */
+#define STAGE_LOST 1
 
 /* Appends actions that go on as if it were turn 'turn'. */
 static void
@@ -78,7 +87,12 @@ emit_begin(struct compiler *c, const struct assignment *a,
     }
     act_set_u32(&c->acts, REG_TURN, turn_id(a, turns, 0));
     act_resubmit(&c->acts, compiler_table(c, TABLE_TURN));
-    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    if (compiler_has_chain(c, a)) {
+        act_set_u32(&c->acts, REG_PASSED, 1);
+        act_group(&c->acts, group_make(GROUP_CHAIN, a->id));
+    } else {
+        act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
+    }
     compiler_emit_dispatch(c, a, (protocol == PROTOCOL_ANY ? DISPATCH_BEGIN_ANY
                                   : DISPATCH_BEGIN), 0, &a->pool->loc);
 }
@@ -95,20 +109,59 @@ emit_begins(struct compiler *c, const struct assignment *a,
     emit_begin(c, a, family, a->pool->protocol, turns);
 }
 
-/* It is this turn: its server takes the connection. */
+/* It is this turn: its server takes the connection, if it is alive. */
 static void
 emit_turn(struct compiler *c, const struct assignment *a,
           const struct turns *turns, size_t turn)
 {
     uint16_t server = turns->servers[turn];
-    uint16_t member = a->members[server];
 
     compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
     match_set_reg(&c->match, REG_TURN - MFF_REG0, turn_id(a, turns, turn));
-    act_set_u32(&c->acts, REG_MEMBER, member);
-    act_resubmit(&c->acts, compiler_table(c, TABLE_DISPATCH));
-    compiler_emit_dispatch(c, a, DISPATCH_TURN, member,
+    compiler_put_stay(c, a, server);
+    compiler_emit_dispatch(c, a, DISPATCH_TURN, a->members[server],
                            &a->pool->servers[server].loc);
+}
+
+/* It is not: it is the turn of the next one. */
+static void
+emit_passed(struct compiler *c, const struct assignment *a,
+            const struct turns *turns, size_t turn)
+{
+    size_t next = turn_after(turns, turn);
+    uint16_t server = turns->servers[turn];
+
+    if (next == turn || !compiler_is_watched(c, a, server)) {
+        return;
+    }
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, MEMBER_DEAD);
+    match_set_reg(&c->match, REG_TURN - MFF_REG0, turn_id(a, turns, turn));
+    act_shift_left(&c->acts, REG_PASSED);
+    act_set_u32(&c->acts, REG_TURN, turn_id(a, turns, next));
+    compiler_put_stay(c, a, turns->servers[next]);
+    compiler_emit_dispatch(c, a, DISPATCH_TAKEN, a->members[server],
+                           &a->pool->servers[server].loc);
+}
+
+/* Too many have been passed over: any that is alive. */
+static void
+emit_lost(struct compiler *c, const struct assignment *a)
+{
+    uint32_t group_id = tier_group_id(a, tier_first(a->pool));
+
+    if (group_id == OFPG_ANY) {
+        return;
+    }
+    compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, MEMBER_DEAD);
+    match_set_reg_masked(&c->match, REG_PASSED - MFF_REG0,
+                         UINT32_C(1) << TURNS_MAX_PASSED,
+                         UINT32_C(1) << TURNS_MAX_PASSED);
+    act_set_u32(&c->acts, REG_TURN, STAGE_LOST);
+    act_group(&c->acts, group_id);
+    compiler_emit_dispatch(c, a, DISPATCH_LOST, 0, &a->pool->loc);
 }
 
 /* Its server has taken it, from a client of 'family': on to the next turn. */
@@ -128,7 +181,7 @@ emit_taken(struct compiler *c, const struct assignment *a,
                    REG_POOL, a->id, REG_TURN,
                    turn_id(a, turns, (turn + 1) % turns->n));
     compiler_put_remember(c, a, family, member);
-    compiler_put_stay(c, a, server);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
     compiler_emit_dispatch(c, a, DISPATCH_TAKEN, member,
                            &a->pool->servers[server].loc);
 }
@@ -142,6 +195,7 @@ emit_outdated(struct compiler *c, const struct assignment *a,
         size_t turn = turns->first[i];
 
         compiler_match_dispatch(c, a);
+        match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
         match_set_reg_masked(&c->match, REG_TURN - MFF_REG0,
                              (uint32_t) a->members[i] << TURN_MEMBER_SHIFT,
                              TURN_MEMBER_MASK);
@@ -150,6 +204,7 @@ emit_outdated(struct compiler *c, const struct assignment *a,
                                &a->pool->servers[i].loc);
     }
     compiler_match_dispatch(c, a);
+    match_set_reg(&c->match, REG_MEMBER - MFF_REG0, 0);
     put_turn(c, turn_id(a, turns, 0));
     compiler_emit_dispatch(c, a, DISPATCH_DEFAULT, 0, &a->pool->loc);
 }
@@ -170,6 +225,10 @@ compile_turns(struct compiler *c, const struct assignment *a)
     }
     for (size_t turn = 0; turn < turns.n; turn++) {
         emit_turn(c, a, &turns, turn);
+        emit_passed(c, a, &turns, turn);
+    }
+    if (turns.n && compiler_has_chain(c, a)) {
+        emit_lost(c, a);
     }
     if (turns.n) {
         emit_outdated(c, a, &turns);

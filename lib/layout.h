@@ -190,8 +190,8 @@ enum group_kind {
                                  * long as it is alive; else the chain. */
     GROUP_SLOTS_LOW = 0x6c66,   /* Second step, by client. */
     GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
-    GROUP_STAY = 0x6c69,        /* A server that is chosen already, as long as
-                                 * it is alive; else the chain. */
+    GROUP_STAY = 0x6c69,        /* A server whose turn it is or that a client
+                                 * has, and whether it is alive. */
     GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */
 };
 
@@ -230,9 +230,13 @@ group_id_is_ours(uint32_t group_id)
 #define REG_TURN MFF_REG3       /* Id of a turn, as in lib/turns.h. */
 #define REG_AFFINITY MFF_REG4   /* Member that a client stays with. */
 #define REG_SLOT MFF_REG5
+#define REG_PASSED MFF_REG5     /* Pools that go by turns have no slots: as
+                                 * many bits to the left as turns of dead
+                                 * servers were passed over. */
 #define REG_PIN MFF_REG6
 #define REG_RESTORED MFF_REG7   /* 1 if the label has been looked at. */
 #define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */
+#define MEMBER_DEAD UINT32_C(0x10000)   /* Of REG_MEMBER: it was dead. */
 #define REG_SEEN MFF_REG15
 #define REG_SEEN_BIT UINT32_C(0x80000000)
 

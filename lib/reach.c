@@ -43,6 +43,26 @@ reach_first_group(const struct bridge *bridge, const struct assignment *a)
             : group_make(GROUP_MAIN, a->id));
 }
 
+/* Shares of a pool that goes by turns: those of servers that are down go to
+ * the others, as their turns say.  Returns what nobody is left for, 0 or 1. */
+static double
+take_turns(const struct assignment *a, struct reach *reach)
+{
+    size_t n_living = 0;
+
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        n_living += (reach_is_down(reach, a, i) ? 0
+                     : assignment_n_slots(a, i));
+    }
+    for (size_t i = 0; n_living && i < a->pool->n_servers; i++) {
+        if (!reach_is_down(reach, a, i)) {
+            reach->servers[i].share = ((double) assignment_n_slots(a, i)
+                                       / n_living);
+        }
+    }
+    return !n_living;
+}
+
 /* Shares as the slots say, for a pool that no group says them of.  Returns
  * that of servers that are down, which do not get it. */
 static double
@@ -140,7 +160,8 @@ reach_compute(const struct bridge *bridge, const struct assignment *a,
     count_unserved(bridge, a, reach);
     if (!group || pool_has_slot_flows(a->pool)
         || pool_selection(a->pool) == POLICY_BY_TURN) {
-        double dead = take_slots(a, reach);
+        double dead = (pool_selection(a->pool) == POLICY_BY_TURN
+                       ? take_turns(a, reach) : take_slots(a, reach));
 
         if (group && dead > 0) {
             take_group(a, group, dead, reach);

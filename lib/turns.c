@@ -128,3 +128,28 @@ turn_find(const struct assignment *a, const struct turns *turns, uint32_t id)
     }
     return server == SIZE_MAX ? 0 : turns->first[server];
 }
+
+size_t
+turn_after(const struct turns *turns, size_t turn)
+{
+    for (size_t i = 1; i < turns->n; i++) {
+        size_t next = (turn + i) % turns->n;
+
+        if (turns->servers[next] != turns->servers[turn]) {
+            return next;
+        }
+    }
+    return turn;
+}
+
+size_t
+turn_pass_over(const struct turns *turns, size_t turn, const bool *dead)
+{
+    for (int i = 0; i <= TURNS_MAX_PASSED; i++) {
+        if (!dead[turns->servers[turn]]) {
+            return turn;
+        }
+        turn = turn_after(turns, turn);
+    }
+    return SIZE_MAX;
+}

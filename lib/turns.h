@@ -13,6 +13,7 @@
  *
  * A function of the pool alone, and so never recorded.  Pure. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,5 +52,18 @@ uint32_t turn_id(const struct assignment *a, const struct turns *turns,
  * is not known.  There must be a turn. */
 size_t turn_find(const struct assignment *a, const struct turns *turns,
                  uint32_t id);
+
+/* The first turn after 'turn' that is another server's, or 'turn' itself if
+ * there is none. */
+size_t turn_after(const struct turns *, size_t turn);
+
+/* How many turns of dead servers the switch passes over at most for one
+ * connection.  Each costs two of the 64 levels that it goes down. */
+#define TURNS_MAX_PASSED 16
+
+/* The turn that a connection takes when it is 'turn': that, if 'dead', by
+ * index in the pool, is false for its server, else the next one that is a
+ * living server's.  SIZE_MAX if too many are dead: then a hash chooses. */
+size_t turn_pass_over(const struct turns *, size_t turn, const bool *dead);
 
 #endif /* lib/turns.h */

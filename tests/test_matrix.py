@@ -150,6 +150,17 @@ class Pool:
         traffic = self.connect(**options)
         assert not traffic.failures
         self.compare(traffic, shares)
+        return traffic
+
+    def explain(self, traffic):
+        """Whether explain foretells these connections, of which it looks at
+        some."""
+        for (ip, port), server in [*traffic.by_connection.items()][:80:20]:
+            e = json.loads(self.lab.lbgen(
+                "explain", "web", f"{ip}:{port}", "-b", "br0",
+                "--json").stdout)
+            if self.policy != "round-robin":
+                assert (e["answer"], e["server"]) == ("server", server), e
 
     def compare(self, traffic, shares):
         total = sum(traffic.values())
@@ -178,7 +189,7 @@ def setting(name):
 @setting("nothing else")
 def plain(pool):
     yield
-    pool.expect(pool.shares())
+    pool.explain(pool.expect(pool.shares()))
 
 
 @setting("weight 0")
@@ -258,7 +269,7 @@ def shares_in_sets(pool, s1, s2):
 def sets(pool):
     in_sets(pool)
     yield
-    pool.expect(shares_in_sets(pool, 6, 2), slack=2)
+    pool.explain(pool.expect(shares_in_sets(pool, 6, 2), slack=2))
     pool.command("drain", "web/s1")
     pool.expect(shares_in_sets(pool, 0, 2), slack=2)
     pool.command("drain", "web/a")
@@ -358,7 +369,7 @@ def stateless(pool):
     pool["connections"] = "stateless"
     pool["guard"] = False
     yield
-    pool.expect(pool.shares())
+    pool.explain(pool.expect(pool.shares()))
     assert pool.status()["servers"][0]["connections"] is None
 
 
@@ -367,7 +378,7 @@ def direct(pool):
     pool["connections"] = "direct"
     pool["fragments"] = "drop"
     yield
-    pool.expect(pool.shares())
+    pool.explain(pool.expect(pool.shares()))
 
 
 @setting("two families")
@@ -467,7 +478,7 @@ def many_slots(pool):
         assert "its 1024 slots are as many flows, some 1.3 MB" in said
     assert pool.status()["slots"] == (256 if pool.policy in IN_ORDER
                                       else 1024)
-    pool.expect(pool.shares())
+    pool.explain(pool.expect(pool.shares()))
 
 
 @contextlib.contextmanager
@@ -491,6 +502,23 @@ def unplugged(pool, server):
               f"{lab.hosts[name].ip6}" for n, name in
               enumerate(lab.hosts, 1) if lab.hosts[name].more_addresses6)])
         wait_for(live, "link up")
+
+
+@setting("backup by the switch")
+def backup_by_the_switch(pool):
+    """With the links of the others down it gets all, nothing of lbgen's
+    running, and nothing any more when one is back."""
+    pool.server("s1")["backup"] = True
+    yield
+    with unplugged(pool, "s2"):
+        assert set(pool.connect(40)) == {"s3"}
+        with unplugged(pool, "s3"):
+            traffic = pool.connect(40)
+            assert traffic == {"s1": 40}
+            pool.explain(traffic)
+        settle(pool.lab)
+        if pool.policy != "failover-stay":
+            assert set(pool.connect(40)) == {"s3"}
 
 
 @setting("watch: link")

@@ -199,11 +199,12 @@ explain(const struct command_context *context, struct session *session,
     const char *name = session_bridge(session);
     const struct assignment *a = find_pool(bridge, name, context->args[0],
                                            question, context->diags);
+    int status = STATUS_FAILED;
+    struct learned learned;
     struct explanation *e;
     struct live live;
     bool has_live;
     char *why;
-    int status;
 
     if (!a) {
         return STATUS_FAILED;
@@ -219,10 +220,15 @@ explain(const struct command_context *context, struct session *session,
             return STATUS_FAILED;
         }
     }
-    e = explain_create(bridge, name, a, question, &live.facts);
-    add_connections(session, bridge, e);
-    status = report(context, name, &live, e);
-    explain_destroy(e);
+    if (learned_read(session, &bridge->assignments, &learned,
+                     context->diags)) {
+        e = explain_create(bridge, name, a, question, &live.facts,
+                           &learned);
+        add_connections(session, bridge, e);
+        status = report(context, name, &live, e);
+        explain_destroy(e);
+        learned_uninit(&learned);
+    }
     if (has_live) {
         live_close(&live);
     }

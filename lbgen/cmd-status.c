@@ -45,6 +45,7 @@ cmd_status(const struct command_context *context)
     const char *pool = context->n_args ? context->args[0] : NULL;
     int status = STATUS_FAILED;
     struct session *session;
+    struct learned learned;
     struct bridge *bridge;
 
     if (context->watch) {
@@ -57,12 +58,14 @@ cmd_status(const struct command_context *context)
     if (pool && !assignments_find(&bridge->assignments, pool)) {
         diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
                    session_bridge(session), pool);
-    } else {
+    } else if (learned_read(session, &bridge->assignments, &learned,
+                            context->diags)) {
         const char *name = session_bridge(session);
         size_t n_drift = count_drift(context, name, bridge);
 
         (context->json ? report_status_json : report_status_text)(
-            bridge, name, pool, n_drift, stdout);
+            bridge, &learned, name, pool, n_drift, stdout);
+        learned_uninit(&learned);
         status = STATUS_OK;
     }
     bridge_destroy(bridge);

@@ -133,7 +133,9 @@ write_answer(FILE *stream, const struct explanation *e)
             format_vip(e, vip));
     switch (e->answer) {
     case EXPLAIN_SERVER:
-        fprintf(stream, "server %s", get_server(e, e->server)->name);
+        fprintf(stream, "server %s%s", get_server(e, e->server)->name,
+                (e->is_next ? ", unless another connection comes first"
+                 : e->remembered ? ", as before" : ""));
         break;
     case EXPLAIN_ANY:
         fputs("one of the servers below, by their shares", stream);
@@ -256,7 +258,7 @@ write_server(FILE *stream, const struct explanation *e, size_t i)
 static void
 write_servers(FILE *stream, const struct explanation *e)
 {
-    if (e->answer == EXPLAIN_SERVER) {
+    if (e->answer == EXPLAIN_SERVER && !e->is_next) {
         write_server(stream, e, e->server);
         return;
     }
@@ -318,7 +320,7 @@ report_explain_text(const struct explanation *e,
             ? "the first packet of a connection" : "each packet",
             pool_selection(pool) == POLICY_BY_TURN ? "takes a turn"
                                                    : "meets the group");
-    if (e->group && !e->is_resident) {
+    if (e->group && !e->is_resident && !e->remembered) {
         write_group(stream, e);
         if (e->has_pick) {
             write_pick(stream, e);
@@ -365,6 +367,24 @@ put_share(struct json *object, const char *name, double value)
 {
     json_object_put(object, name,
                     json_real_create((long) (value * 1e6 + .5) / 1e6));
+}
+
+/* What the switch remembers of the client. */
+static void
+put_remembered(struct json *object, const struct explanation *e)
+{
+    const struct learned_client *client = e->remembered;
+    struct json *remembered;
+
+    if (!client) {
+        put_string(object, "remembered", NULL);
+        return;
+    }
+    remembered = json_object_create();
+    put_integer(remembered, "for", true, client->duration);
+    put_integer(remembered, "timeout", true, client->idle_timeout);
+    put_integer(remembered, "idle", client->idle_age >= 0, client->idle_age);
+    json_object_put(object, "remembered", remembered);
 }
 
 static void
@@ -496,6 +516,8 @@ report_explain_json(const struct explanation *e, const char *bridge,
     put_string(object, "server", (e->answer == EXPLAIN_SERVER
                                   ? get_server(e, e->server)->name : NULL));
     json_object_put(object, "resident", json_boolean_create(e->is_resident));
+    json_object_put(object, "next", json_boolean_create(e->is_next));
+    put_remembered(object, e);
     put_pick(object, e);
     put_servers(object, e);
     put_string(object, "tracked", (e->tracked_server != SIZE_MAX

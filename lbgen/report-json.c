@@ -13,6 +13,7 @@
 #include "lib/oftext.h"
 #include "lib/override.h"
 #include "lib/reach.h"
+#include "lib/tiers.h"
 #include "lib/refreshed.h"
 
 static void
@@ -368,6 +369,35 @@ unserved_to_json(const struct pool *pool, const struct reach *reach)
     return object;
 }
 
+/* Where a pool is that goes by what the switch has learned; null where it does
+ * not. */
+static void
+put_learned(struct json *object, const struct assignment *a,
+            const struct reach *reach, const struct learned *learned)
+{
+    const struct pool *pool = a->pool;
+    size_t meant;
+    size_t next = (pool_selection(pool) == POLICY_BY_TURN
+                   ? learned_next(learned, a, reach, &meant) : SIZE_MAX);
+
+    put_string(object, "next",
+               next == SIZE_MAX ? NULL : pool->servers[next].name);
+    put_string(object, "stays_at",
+               reach->is_pinned ? tier_name(pool, reach->pinned_tier) : NULL);
+}
+
+/* How many clients stay with server 'i'; null without affinity. */
+static void
+put_n_clients(struct json *object, const struct assignment *a, size_t i,
+              const struct learned *learned)
+{
+    json_object_put(object, "clients",
+                    (a->pool->affinity.by == AFFINITY_NONE
+                     ? json_null_create()
+                     : json_integer_create(learned_n_clients(learned, a,
+                                                             i))));
+}
+
 static struct json *
 sets_to_json(const struct assignment *a, const double *asked)
 {
@@ -393,8 +423,8 @@ sets_to_json(const struct assignment *a, const double *asked)
 }
 
 static struct json *
-status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
-                    const struct traffic *traffic)
+status_pool_to_json(const struct bridge *bridge, const struct learned *learned,
+                    const struct assignment *a, const struct traffic *traffic)
 {
     struct json *object = pool_to_json(a);
     struct json *servers = json_array_create_empty();
@@ -410,9 +440,11 @@ status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
                                                     &traffic[i]);
 
         put_reach(server, a, i, &reach);
+        put_n_clients(server, a, i, learned);
         json_array_add(servers, server);
     }
     json_object_put(object, "unserved", unserved_to_json(a->pool, &reach));
+    put_learned(object, a, &reach, learned);
     json_object_put(object, "panic",
                     json_boolean_create(health_panics(a->pool)));
     json_object_put(object, "servers", servers);
@@ -423,8 +455,9 @@ status_pool_to_json(const struct bridge *bridge, const struct assignment *a,
 }
 
 void
-report_status_json(const struct bridge *bridge, const char *name,
-                   const char *pool, size_t n_drift, FILE *stream)
+report_status_json(const struct bridge *bridge, const struct learned *learned,
+                   const char *name, const char *pool, size_t n_drift,
+                   FILE *stream)
 {
     struct json *object = json_object_create();
     struct json *pools = json_array_create_empty();
@@ -434,7 +467,8 @@ report_status_json(const struct bridge *bridge, const char *name,
         const struct assignment *a = &bridge->assignments.pools[i];
 
         if (!pool || !strcmp(pool, a->pool->name)) {
-            json_array_add(pools, status_pool_to_json(bridge, a, traffic[i]));
+            json_array_add(pools, status_pool_to_json(bridge, learned, a,
+                                                      traffic[i]));
         }
     }
     traffic_free(traffic, bridge);

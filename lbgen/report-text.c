@@ -456,8 +456,8 @@ write_status_reach(FILE *stream, const struct assignment *a,
         }
     }
     if (reach->is_pinned && reach->pinned_tier != tier_first(pool)) {
-        fputs("  new connections stay where they are: \"preempt\" is "
-              "false\n", stream);
+        fprintf(stream, "  new connections stay at %s: \"preempt\" is "
+                "false\n", tier_name(pool, reach->pinned_tier));
     }
     if (reach->unserved > 0) {
         fprintf(stream, "  no server for %.2f%% of new connections: %s\n",
@@ -471,6 +471,35 @@ write_status_reach(FILE *stream, const struct assignment *a,
                 (pool->on_empty == ON_EMPTY_PASS
                  ? "left to the bridge's other flows" : "dropped"));
     }
+}
+
+/* What the switch remembers: whose turn it is, and which clients. */
+static void
+write_status_learned(FILE *stream, const struct assignment *a,
+                     const struct reach *reach, const struct learned *learned)
+{
+    const struct pool *pool = a->pool;
+    size_t meant, next;
+    size_t n = 0;
+
+    if (pool_selection(pool) == POLICY_BY_TURN) {
+        next = learned_next(learned, a, reach, &meant);
+        if (next != SIZE_MAX) {
+            fprintf(stream, "  next in turn: %s\n", pool->servers[next].name);
+        }
+    }
+    if (pool->affinity.by == AFFINITY_NONE) {
+        return;
+    }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        n += learned_n_clients(learned, a, i);
+    }
+    fprintf(stream, "  clients remembered: %zu", n);
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        fprintf(stream, "%s %s %zu", i ? "," : ":", pool->servers[i].name,
+                learned_n_clients(learned, a, i));
+    }
+    putc('\n', stream);
 }
 
 /* One line for each server that an operator overrides. */
@@ -518,7 +547,8 @@ write_status_health(FILE *stream, const struct pool *pool)
 
 static void
 write_status_pool(FILE *stream, const struct bridge *bridge,
-                  const struct assignment *a, const struct traffic *traffic)
+                  const struct learned *learned, const struct assignment *a,
+                  const struct traffic *traffic)
 {
     const struct pool *pool = a->pool;
     double *asked = lb_xcalloc(pool->n_servers, sizeof *asked);
@@ -543,6 +573,7 @@ write_status_pool(FILE *stream, const struct bridge *bridge,
     }
     write_status_sets(stream, a, asked);
     write_status_reach(stream, a, &reach);
+    write_status_learned(stream, a, &reach, learned);
     write_status_overrides(stream, pool);
     write_status_health(stream, pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
@@ -558,8 +589,9 @@ write_status_pool(FILE *stream, const struct bridge *bridge,
 }
 
 void
-report_status_text(const struct bridge *bridge, const char *name,
-                   const char *pool, size_t n_drift, FILE *stream)
+report_status_text(const struct bridge *bridge, const struct learned *learned,
+                   const char *name, const char *pool, size_t n_drift,
+                   FILE *stream)
 {
     size_t n = bridge->assignments.n_pools;
     struct traffic **traffic = traffic_collect(bridge);
@@ -583,7 +615,7 @@ report_status_text(const struct bridge *bridge, const char *name,
 
         if (!pool || !strcmp(pool, a->pool->name)) {
             putc('\n', stream);
-            write_status_pool(stream, bridge, a, traffic[i]);
+            write_status_pool(stream, bridge, learned, a, traffic[i]);
         }
     }
     traffic_free(traffic, bridge);

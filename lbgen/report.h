@@ -14,6 +14,7 @@
 #include <openvswitch/json.h>
 
 #include "lib/bridge.h"
+#include "lib/learned.h"
 #include "lib/summary.h"
 #include "lib/traffic.h"
 #include "lib/update.h"
@@ -30,10 +31,12 @@ void report_applied_text(const struct update *, const char *bridge, FILE *);
 
 /* The installed pools, or only the one called 'pool' if that is not NULL.
  * 'n_drift' is how many flows and groups are not as lbgen left them. */
-void report_status_text(const struct bridge *, const char *name,
-                        const char *pool, size_t n_drift, FILE *);
-void report_status_json(const struct bridge *, const char *name,
-                        const char *pool, size_t n_drift, FILE *);
+void report_status_text(const struct bridge *, const struct learned *,
+                        const char *name, const char *pool, size_t n_drift,
+                        FILE *);
+void report_status_json(const struct bridge *, const struct learned *,
+                        const char *name, const char *pool, size_t n_drift,
+                        FILE *);
 
 /* What is known of the health of a server, null for nothing: the same in all
  * reports.  For the caller to free. */

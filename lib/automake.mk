@@ -83,6 +83,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/document-problem.h \
 	lib/document.c \
 	lib/document.h \
+	lib/explain-learned.c \
 	lib/explain.c \
 	lib/explain.h \
 	lib/fields.c \
@@ -102,6 +103,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/input.c \
 	lib/input.h \
 	lib/layout.h \
+	lib/learned.c \
+	lib/learned.h \
 	lib/leaving.c \
 	lib/leaving.h \
 	lib/live.c \
@@ -119,6 +122,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/loop.h \
 	lib/metrics.h \
 	lib/model-affinity.c \
+	lib/model-alive.c \
 	lib/model-caveats.c \
 	lib/model-check.c \
 	lib/model-claims.c \

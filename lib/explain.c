@@ -21,11 +21,11 @@
 #include "lib/summary.h"
 #include "lib/tiers.h"
 
-static void add_note(struct explanation *, const char *format, ...)
-    LB_PRINTF(2, 3);
+/* Short, since it is called so often. */
+#define add_note explain_add_note
 
-static void
-add_note(struct explanation *e, const char *format, ...)
+void
+explain_add_note(struct explanation *e, const char *format, ...)
 {
     va_list args;
     char *text;
@@ -476,20 +476,17 @@ note_buckets(struct explanation *e)
 /* Notes which servers new connections pass over, and what that does to the
  * slot in question. */
 static void
-note_dead(struct explanation *e, const struct bridge *bridge)
+note_dead(struct explanation *e, const struct reach *reach)
 {
     const struct assignment *a = e->assignment;
-    struct reach reach;
 
-    reach_compute(bridge, a, &reach);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        if (reach_is_down(&reach, a, i)) {
+        if (reach_is_down(reach, a, i)) {
             add_note(e, "server %s is passed over, its port %s is down",
                      get_server(e, i)->name,
                      server_interface(get_server(e, i)));
         }
     }
-    reach_uninit(&reach);
     if (e->has_pick && e->group->table
         && e->group->table[e->pick.slot] != e->pick.bucket) {
         size_t owner = explain_find_member(
@@ -574,50 +571,59 @@ init_packet(struct explanation *e, const struct explain_question *q)
     };
 }
 
-/* What goes before the policy. */
-static void
-note_affinity(struct explanation *e)
+/* Whether there is a turn that a server takes which is not down. */
+static bool
+has_turns(const struct assignment *a, const struct reach *reach)
 {
-    if (e->assignment->pool->affinity.by != AFFINITY_NONE) {
-        if (e->answer == EXPLAIN_SERVER && only_server(e) == SIZE_MAX) {
-            e->answer = EXPLAIN_ANY;
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        if (pool_selection(a->pool) == POLICY_BY_TURN
+            && assignment_n_slots(a, i) && !reach_is_down(reach, a, i)) {
+            return true;
         }
-        e->has_pick = false;
-        add_note(e, "a client that the switch remembers goes to the server "
-                 "that it has; --live shows what the switch does");
     }
+    return false;
 }
 
-/* The switch counts, so nothing follows from the client. */
+/* The answer that the pool's policy gives. */
 static void
-answer_by_turn(struct explanation *e)
+answer_by_policy(struct explanation *e, const struct bridge *bridge,
+                 const struct reach *reach, const struct learned *learned)
 {
-    size_t n_sharing = 0;
+    const struct alive alive = { &bridge->installed, &bridge->ports };
+    const struct assignment *a = e->assignment;
 
-    for (size_t i = 0; i < e->assignment->pool->n_servers; i++) {
-        e->n_slots[i] = assignment_n_slots(e->assignment, i);
-        if (e->n_slots[i]) {
-            e->server = i;
-            n_sharing++;
-        }
+    if (has_turns(a, reach)) {
+        explain_by_turn(e, reach, learned);
+        explain_by_affinity(e, reach, learned);
+        return;
     }
-    e->answer = (n_sharing > 1 ? EXPLAIN_ANY
-                 : n_sharing ? EXPLAIN_SERVER : EXPLAIN_NONE);
-    if (n_sharing > 1) {
-        add_note(e, "servers take turns, whoever the client is, so its server "
-                 "cannot be foretold: it is the one whose turn it is then");
+    e->group = (pool_has_slot_flows(a->pool)
+                ? pick_slots_create(&alive, a)
+                : pick_follow(&alive, &e->group_id));
+    if (!e->group) {
+        e->answer = EXPLAIN_NONE;
+        return;
     }
-    note_affinity(e);
+    count_slots(e);
+    set_answer(e);
+    follow_dead_slot(e, bridge);
+    note_method(e);
+    note_buckets(e);
+    note_tier(e, bridge);
+    if (only_server(e) == SIZE_MAX) {
+        explain_by_affinity(e, reach, learned);
+    }
 }
 
 struct explanation *
 explain_create(const struct bridge *bridge, const char *name,
                const struct assignment *a,
                const struct explain_question *question,
-               const struct explain_facts *facts)
+               const struct explain_facts *facts,
+               const struct learned *learned)
 {
     struct explanation *e = lb_xcalloc(1, sizeof *e);
-    const struct alive alive = { &bridge->installed, &bridge->ports };
+    struct reach reach;
 
     e->assignment = a;
     e->facts = *facts;
@@ -628,31 +634,14 @@ explain_create(const struct bridge *bridge, const char *name,
     pool_asked_shares(a->pool, e->asked);
     init_packet(e, question);
 
+    reach_compute(bridge, a, &reach);
     e->group_id = reach_first_group(bridge, a);
-    e->group = (pool_selection(a->pool) == POLICY_BY_TURN ? NULL
-                : pool_has_slot_flows(a->pool)
-                ? pick_slots_create(&alive, a)
-                : pick_follow(&alive, &e->group_id));
-    if (e->group) {
-        count_slots(e);
-    }
     find_resident(e, bridge);
-    if (e->is_resident) {
-        /* The group does not matter. */
-    } else if (pool_selection(a->pool) == POLICY_BY_TURN) {
-        answer_by_turn(e);
-        note_dead(e, bridge);
-    } else if (e->group) {
-        set_answer(e);
-        follow_dead_slot(e, bridge);
-        note_method(e);
-        note_buckets(e);
-        note_affinity(e);
-        note_tier(e, bridge);
-        note_dead(e, bridge);
-    } else {
-        e->answer = EXPLAIN_NONE;
+    if (!e->is_resident) {
+        answer_by_policy(e, bridge, &reach, learned);
+        note_dead(e, &reach);
     }
+    reach_uninit(&reach);
     note_health(e);
     check_path(e, bridge, name);
     note_client(e);

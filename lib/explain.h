@@ -19,6 +19,7 @@
 
 #include "lib/bridge.h"
 #include "lib/conntrack.h"
+#include "lib/learned.h"
 #include "lib/pick.h"
 
 enum explain_datapath {
@@ -74,6 +75,12 @@ struct explanation {
     bool is_resident;           /* The server drains, and this client stays
                                  * (lib/resident.h): it meets no group. */
 
+    /* What the switch remembers (lib/learned.h): the client, which meets no
+     * group then, or nothing of it; and, if the answer is who is next in turn,
+     * that it is. */
+    const struct learned_client *remembered;    /* Borrowed, or NULL. */
+    bool is_next;
+
     /* If 'has_pick': what the switch computes, and the bucket it takes. */
     bool has_pick;
     struct pick pick;
@@ -102,17 +109,31 @@ struct explanation {
 
 /* Says what happens to the new connection of the question to the pool of
  * 'assignment', which has a VIP of the client's family.  'name' is the bridge,
- * for messages. */
+ * for messages.  'learned' is what the switch has learned on that pool, NULL
+ * if that is not known. */
 struct explanation *explain_create(const struct bridge *, const char *name,
                                    const struct assignment *assignment,
                                    const struct explain_question *,
-                                   const struct explain_facts *);
+                                   const struct explain_facts *,
+                                   const struct learned *learned);
 void explain_destroy(struct explanation *);
 
 /* Adds what is known of the client's tracked connections, which no group
  * moves.  They are all in the pool's zone. */
 void explain_add_connections(struct explanation *,
                              const struct connection_list *);
+
+/* Adds to the notes.  Only for lib/explain*.c, as the next. */
+void explain_add_note(struct explanation *, const char *format, ...)
+    LB_PRINTF(2, 3);
+
+/* The answer as far as the switch goes by what it has learned, which is all
+ * for pools that go by turns, as long as there is a turn of a server that is
+ * not down.  lib/explain-learned.c. */
+void explain_by_turn(struct explanation *, const struct reach *,
+                     const struct learned *);
+void explain_by_affinity(struct explanation *, const struct reach *,
+                         const struct learned *);
 
 /* The bucket, and the member id, that 'has_pick' speaks of. */
 const struct pick_bucket *explain_bucket(const struct explanation *);

@@ -247,9 +247,10 @@ bool
 live_trace_agrees(const struct live_trace *trace,
                    const struct explanation *e)
 {
-    bool without_group = (e->is_resident || (e->group && !e->group->id));
+    bool meets_group = (!e->is_resident && !e->remembered && e->group
+                        && e->group->id);
 
-    if (e->answer != EXPLAIN_SERVER || trace->has_bucket == without_group
+    if (e->answer != EXPLAIN_SERVER || (meets_group && !trace->has_bucket)
         || e->assignment->members[e->server] != trace->member) {
         return false;
     }

@@ -163,3 +163,15 @@ tiers_spill(const struct pool *pool, uint16_t **shares)
     }
     return (*shares)[first] < TIERS_WHOLE;
 }
+
+const char *
+tier_name(const struct pool *pool, size_t tier)
+{
+    size_t set, i = 0;
+
+    while (pool->servers[i].tier != tier) {
+        i++;
+    }
+    set = pool->policy->in_order ? tier_top_set(pool, i) : 0;
+    return set ? pool->sets[set - 1].name : pool->servers[i].name;
+}

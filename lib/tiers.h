@@ -47,4 +47,8 @@ size_t tier_top_set(const struct pool *, size_t index);
 #define TIERS_WHOLE 60000
 bool tiers_spill(const struct pool *, uint16_t **shares);
 
+/* What the user calls 'tier': the set at the top of the pool that it is, or
+ * its first server. */
+const char *tier_name(const struct pool *, size_t tier);
+
 #endif /* lib/tiers.h */

@@ -126,7 +126,9 @@ EXTRA_DIST += \
 	tests/test_status_watch.py \
 	tests/test_sudden_ends.py \
 	tests/test_systemd.py \
+	tests/test_turn_rate.py \
 	tests/test_turns.py \
+	tests/test_turns_alive.py \
 	tests/test_valgrind.py \
 	tests/test_vlan.py \
 	tests/test_weight_policies.py \

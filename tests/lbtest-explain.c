@@ -145,8 +145,7 @@ explain_lines(const struct bridge *bridge, const struct assignment *a,
             question.client_port = port;
             question.vip_port = vip_port;
             question.protocol = protocol;
-            e = explain_create(bridge, "bridge", a, &question, facts);
-
+            e = explain_create(bridge, "bridge", a, &question, facts, NULL);
             print_explanation(e, notes);
             explain_destroy(e);
         }

@@ -675,6 +675,54 @@ def test_a_round_in_the_future_is_said_once(simulate):
     assert sim.messages() == ""
 
 
+# Servers that take each other's place
+
+SPILL = {"policy": "threshold", "cpu": 0.8, "smoothing": 0, "max_step": 1,
+         "max_move": 1}
+
+
+def test_the_first_one_gives_to_the_next(simulate):
+    """And that one to the next again if it is over the limit as well; back
+    below, all is as it was."""
+    sim = simulate(SPILL, (1, 1, 1), policy="failover")
+
+    def slots(*loads):
+        result = sim.round(cpu(*loads))
+        return [result[name].slots for name in sim.names]
+
+    assert slots(0.5, 0.1, 0.1) == [256, 0, 0]
+    assert slots(0.9, 0.1, 0.1) == [128, 128, 0]
+    assert slots(0.5, 0.4, 0.1) == [128, 128, 0]
+    # What the first one has is half of its load; of that the second has more
+    # than it can bear.
+    assert slots(0.5, 0.95, 0.1) == [128, 64, 64]
+    assert slots(0.5, 0.45, 0.45) == [128, 64, 64]
+    assert slots(0.5, 0.2, 0.3) == [128, 128, 0]
+    assert slots(0.3, 0.2, 0.1) == [256, 0, 0]
+    # The last one has nobody to give to, whatever it has.
+    sim.tell("s1 drain")
+    sim.tell("s2 drain")
+    assert slots(0.0, 0.0, 0.99) == [0, 0, 256]
+
+
+def test_spilling_is_bounded(simulate):
+    """By max_step and max_move, as everything is."""
+    sim = simulate({**SPILL, "max_move": 0.1}, (1, 1), policy="failover")
+    shares = [sim.round(cpu(0.9, 0.1))["s1"].slots for _ in range(7)]
+    assert abs(shares[-1] - 128) <= 4 and shares == sorted(shares, reverse=True)
+    assert all(a - b <= 26 for a, b in zip([256] + shares, shares))
+
+
+def test_who_takes_the_place_of_the_first_spills(simulate):
+    sim = simulate(SPILL, (1, 1, 1), policy="failover")
+    sim.round(cpu(0.9, 0.1, 0.1))
+    sim.tell("s1 drain")
+    result = sim.round(cpu(0.0, 0.5, 0.1))
+    assert [result[name].slots for name in sim.names] == [0, 256, 0]
+    result = sim.round(cpu(0.0, 0.9, 0.1))
+    assert [result[name].slots for name in sim.names] == [0, 128, 128]
+
+
 # Records
 
 def test_the_record_keeps_it_all(simulate):

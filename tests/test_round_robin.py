@@ -78,11 +78,12 @@ def learned(lab, kind):
 
 
 def turn_flows(lab):
-    """Member ids by turn ids, of the only pool that goes by turns."""
+    """Member ids by turn ids, of the only pool that goes by turns: those of
+    the flows that go on to the next turn."""
     return {int(turn, 16): int(member, 16) for flow in lab.flows()
-            for turn, member in re.findall(
-                r"table=208,.*,reg3=0x([0-9a-f]+) actions="
-                r"set_field:0x([0-9a-f]+)->reg0,resubmit", flow)}
+            for member, turn in re.findall(
+                r",reg0=0x([0-9a-f]+),.*,reg3=0x([0-9a-f]+) actions="
+                r"learn\(table=207,", flow)}
 
 
 def test_order_from_several_clients(lab):

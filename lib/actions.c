@@ -202,6 +202,23 @@ act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table)
     ct_finish(acts, ofs);
 }
 
+void
+act_ct(struct ofpbuf *acts, uint16_t zone, uint8_t table)
+{
+    ct_finish(acts, ct_begin(acts, 0, zone, table));
+}
+
+void
+act_ct_nat_again(struct ofpbuf *acts, uint8_t table)
+{
+    size_t ofs = ct_begin(acts, 0, 0, table);
+    struct ofpact_conntrack *ct = ofpbuf_at_assert(acts, ofs, sizeof *ct);
+
+    ct->zone_src = act_low_bits(MFF_CT_ZONE, 16);
+    ofpact_put_NAT(acts);
+    ct_finish(acts, ofs);
+}
+
 /* Appends the nat() of a ct() action, to or from 'ip'. */
 static struct ofpact_nat *
 put_nat(struct ofpbuf *acts, uint16_t flags, const struct ip *ip)

@@ -62,6 +62,12 @@ void act_ct_clear(struct ofpbuf *acts);
 #define CT_HERE 0xff
 void act_ct_nat(struct ofpbuf *acts, uint16_t zone, uint8_t table);
 
+/* ct(): looks up a connection in 'zone' and goes on in 'table', where its mark
+ * and label are known and nothing is translated yet.  Then ct(nat), in the
+ * same zone, with the packet looked at again in 'table'. */
+void act_ct(struct ofpbuf *acts, uint16_t zone, uint8_t table);
+void act_ct_nat_again(struct ofpbuf *acts, uint8_t table);
+
 /* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent
  * to 'ip' and 'port', with 'mark' in the bits of the mark that are 1 in
  * 'mark_mask' and the port that the packet came in by in the others.  If any

@@ -43,6 +43,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-affinity.c \
 	lib/compile-arp.c \
 	lib/compile-check.c \
+	lib/compile-copies.c \
 	lib/compile-direct.c \
 	lib/compile-chain.c \
 	lib/compile-emit.c \

@@ -112,6 +112,7 @@ compile_direct(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->vips.n; i++) {
         emit_entry(c, a, &a->pool->vips.ip[i]);
         compile_lost_fragments(c, a->pool, &a->pool->vips.ip[i]);
+        compile_error_copies(c, a->pool, &a->pool->vips.ip[i]);
     }
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         emit_member(c, a, i);

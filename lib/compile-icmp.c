@@ -21,8 +21,27 @@
  * about, whose addresses and ports tell a connection.  Connection tracking
  * looks it up, translates the packet within back to what its sender had sent,
  * and gives the error the connection's mark, so that the flows for known
- * connections take it from there.  What belongs to none is lost if it was sent
- * to a VIP, and passed on if it came from where a server is. */
+ * connections take it from there.
+ *
+ *     entry:   to a VIP or from where a server is, ct -> error table
+ *     error:   to a server        -> forward table
+ *              to a client        -> reverse table
+ *              of no connection: to a VIP, to all direct servers
+ *              (lib/compile-copies.c), or lost; else passed on
+ *
+ * An error to an address that servers see instead of their clients is about
+ * what they were sent, which is another connection, in another zone; and a VIP
+ * may be such an address.  So what is to a VIP is looked up in that zone
+ * first, where it becomes an error to the client, and then in the other one.
+ *
+ * In ovs-vswitchd 3.1 nat_packet_ipv6() takes an ICMPv6 error for a packet of
+ * the protocol that it is about, and when it sets an outer address, it
+ * corrects what it takes for the checksum: of TCP, the first two bytes of the
+ * source within.  That does no harm if that source is set next, as it is on
+ * the way to a server, or if the new address is the old one.  So an error to a
+ * client gets its VIP as source before it is translated, and one to a server
+ * that sees another address than the client's gets that.  Of UDP it is the MTU
+ * that is lost, on the way to a server; nothing can be done about that. */
 
 /* Types of RFC 792.  (The system's header for them has a "struct ip" of its
  * own.) */
@@ -103,9 +122,109 @@ error_types(enum family family, const uint8_t **types)
     return family == FAMILY_V4 ? LB_ARRAY_SIZE(v4) : LB_ARRAY_SIZE(v6);
 }
 
+/* Has connection tracking look up an error in the pool's zone. */
+static void
+put_lookup(struct compiler *c, const struct pool *pool, enum family family)
+{
+    uint16_t zone = path_zone(c->settings, pool);
+    uint8_t table = compiler_table(c, TABLE_ERROR);
+
+    if (family == FAMILY_V4) {
+        act_ct_nat(&c->acts, zone, table);
+    } else {
+        act_ct(&c->acts, zone, table);
+    }
+}
+
+/* Begins a flow for errors of known connections in one direction; ends one for
+ * IPv6, which translates them and sends them to 'table'. */
+static void
+match_known(struct compiler *c, enum family family, uint32_t direction)
+{
+    compiler_match_ct(c, CT_RELATED | direction, CT_RELATED | CT_REPLY);
+    compiler_match_protocol(c, family, PROTOCOL_ANY);
+}
+
+static void
+emit_translation(struct compiler *c, enum layout_table table,
+                 uint16_t priority, const struct source_loc *loc)
+{
+    act_ct_nat_again(&c->acts, compiler_table(c, table));
+    compiler_emit(c, compiler_table(c, TABLE_ERROR), priority,
+                  cookie_make(COOKIE_KNOWN_ERROR, 0, 0), loc);
+}
+
+void
+compile_snat_errors(struct compiler *c, uint16_t member, const struct ip *ip,
+                    const struct source_loc *loc)
+{
+    match_known(c, FAMILY_V6, 0);
+    compiler_match_mark(c, member);
+    compiler_match_label(c, LABEL_SNAT);
+    act_set_ip_src(&c->acts, ip);
+    emit_translation(c, TABLE_FORWARD, 26, loc);
+}
+
+/* What servers see instead of their clients is the VIP, unless
+ * compile_snat_errors() has another address. */
+static void
+emit_vip_snat_errors(struct compiler *c, const struct pool *pool,
+                     const struct ip *vip)
+{
+    match_known(c, FAMILY_V6, 0);
+    compiler_match_label(c, LABEL_SNAT);
+    compiler_match_ip_dst(c, vip);
+    act_set_ip_src(&c->acts, vip);
+    emit_translation(c, TABLE_FORWARD, 25, &pool->loc);
+}
+
+/* Of IPv4, errors are translated already. */
+static void
+emit_known(struct compiler *c, enum family family, uint32_t direction,
+           enum layout_table table)
+{
+    match_known(c, family, direction);
+    if (family == FAMILY_V4) {
+        act_resubmit(&c->acts, compiler_table(c, table));
+        compiler_emit(c, compiler_table(c, TABLE_ERROR), 20,
+                      cookie_make(COOKIE_KNOWN_ERROR, 0, 0), NULL);
+    } else {
+        if (direction) {
+            act_move(&c->acts, MFF_CT_IPV6_DST, MFF_IPV6_SRC, 128);
+        }
+        emit_translation(c, table, 20, NULL);
+    }
+}
+
 void
 compile_errors_to(struct compiler *c, const struct pool *pool,
-                  const struct ip *vip)
+                  const struct ip *ip)
+{
+    const uint8_t *types;
+    size_t n = error_types(ip_family(ip), &types);
+
+    for (size_t i = 0; i < n; i++) {
+        compiler_match_vlan(c, pool->path.vlan);
+        match_icmp(c, ip_family(ip), types[i]);
+        compiler_match_ip_dst(c, ip);
+        act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
+        put_lookup(c, pool, ip_family(ip));
+        compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ERROR, 0, 0),
+                            &pool->loc);
+    }
+    compiler_match_to(c, PROTOCOL_ANY, ip, NULL);
+    compiler_emit(c, compiler_table(c, TABLE_ERROR), 5,
+                  cookie_make(COOKIE_ERROR, 0, 0), &pool->loc);
+    if (!ip_is_v4(ip)) {
+        emit_vip_snat_errors(c, pool, ip);
+    }
+    emit_known(c, ip_family(ip), 0, TABLE_FORWARD);
+    emit_known(c, ip_family(ip), CT_REPLY, TABLE_REVERSE);
+}
+
+void
+compile_errors_untracked(struct compiler *c, const struct pool *pool,
+                         const struct ip *vip)
 {
     const uint8_t *types;
     size_t n = error_types(ip_family(vip), &types);
@@ -114,8 +233,7 @@ compile_errors_to(struct compiler *c, const struct pool *pool,
         compiler_match_vlan(c, pool->path.vlan);
         match_icmp(c, ip_family(vip), types[i]);
         compiler_match_ip_dst(c, vip);
-        act_ct_nat(&c->acts, path_zone(c->settings, pool),
-                   compiler_table(c, TABLE_FORWARD));
+        act_resubmit(&c->acts, compiler_table(c, TABLE_ERROR));
         compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ERROR, 0, 0),
                             &pool->loc);
     }
@@ -138,9 +256,16 @@ compile_errors_from(struct compiler *c, const struct pool *pool,
         compiler_match_vlan(c, pool->path.vlan);
         match_icmp(c, family, types[i]);
         match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
-        act_ct_nat(&c->acts, path_zone(c->settings, pool),
-                   compiler_table(c, TABLE_REVERSE));
+        put_lookup(c, pool, family);
         compiler_emit_entry(c, PRIORITY_RETURN_ERROR,
                             cookie_make(COOKIE_ERROR, 0, 0), &server->loc);
     }
+}
+
+void
+compile_errors_common(struct compiler *c)
+{
+    act_resubmit(&c->acts, compiler_table(c, TABLE_REVERSE));
+    compiler_emit(c, compiler_table(c, TABLE_ERROR), 0,
+                  cookie_make(COOKIE_KNOWN_ERROR, 0, 0), NULL);
 }

@@ -20,6 +20,7 @@
 /* Connection tracking state bits, as in ovs-fields(7), "ct_state". */
 enum ct_state {
     CT_NEW = 0x01,
+    CT_RELATED = 0x04,
     CT_REPLY = 0x08,
     CT_INVALID = 0x10,
     CT_TRACKED = 0x20,
@@ -288,12 +289,30 @@ void compile_echo(struct compiler *, const struct pool *,
                   const struct ip *vip);
 
 /* Emit the flows that have connection tracking look at ICMP errors: those to
- * 'vip' of 'pool', and those that come in by 'port', where 'server' is. */
+ * 'ip', which is a VIP of 'pool' or what its servers see instead of clients,
+ * and those that come in by 'port', where 'server' is; and what all pools
+ * share that have such flows. */
 void compile_errors_to(struct compiler *, const struct pool *,
-                       const struct ip *vip);
+                       const struct ip *);
+void compile_errors_common(struct compiler *);
+
+/* Emits the flow for errors to a server that sees 'ip', of IPv6, instead of its
+ * clients. */
+void compile_snat_errors(struct compiler *, uint16_t member,
+                         const struct ip *ip, const struct source_loc *);
 void compile_errors_from(struct compiler *, const struct pool *,
                          const struct server *server, enum family,
                          uint16_t port);
+
+/* Emits the flows that give ICMP errors to 'vip' of 'pool', which is direct, to
+ * all servers that they may be for. */
+void compile_error_copies(struct compiler *, const struct pool *,
+                          const struct ip *vip);
+
+/* Emits the flows that send ICMP errors to 'vip' of 'pool' to the error table
+ * at once, where no pool is that tracks connections. */
+void compile_errors_untracked(struct compiler *, const struct pool *,
+                              const struct ip *vip);
 
 /* Emit the flows that have connection tracking look at fragments: those to
  * 'vip' of the pool, and those from the address 'ip' of 'server', which is

@@ -224,8 +224,9 @@ emit_snat(struct compiler *c, const struct assignment *a,
         compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER_BACK,
                       cookie_make(COOKIE_SERVER, a->id, to->member), loc);
     }
+    /* Of any protocol: an error about it goes the same way. */
     compiler_match_ct(c, 0, CT_REPLY);
-    compiler_match_protocol(c, ip_family(ip), pool->protocol);
+    compiler_match_protocol(c, ip_family(ip), PROTOCOL_ANY);
     compiler_match_mark(c, to->member);
     compiler_match_label(c, LABEL_SNAT);
     put_snat_delivery(c, a, to, source);
@@ -236,6 +237,7 @@ emit_snat(struct compiler *c, const struct assignment *a,
         compile_arp_side(c, pool, to->server, to->port, source->ip);
     } else if (pool->path.snat) {
         compile_neighbor_side(c, pool, to->server, to->port, source->ip);
+        compile_snat_errors(c, to->member, source->ip, loc);
     }
 }
 
@@ -367,6 +369,9 @@ compile_tracked(struct compiler *c, const struct assignment *a)
         compile_errors_to(c, a->pool, &a->pool->vips.ip[i]);
         compile_fragments_to(c, a, &a->pool->vips.ip[i]);
     }
+    for (size_t i = 0; i < a->pool->path.snat_ips.n; i++) {
+        compile_errors_to(c, a->pool, &a->pool->path.snat_ips.ip[i]);
+    }
     for (size_t i = 0; i < a->n_leaving; i++) {
         emit_leaving(c, a, &sources, &a->leaving[i]);
     }
@@ -432,6 +437,7 @@ compile_tracked_common(struct compiler *c)
     uint8_t table = compiler_table(c, TABLE_REVERSE);
 
     emit_restore(c);
+    compile_errors_common(c);
 
     compiler_match_ct(c, CT_SNAT, CT_SNAT);
     compiler_emit(c, table, 10, cookie_make(COOKIE_STALE, 0, 0), NULL);

@@ -52,6 +52,7 @@ enum layout_table {
     TABLE_SLOT = 10,            /* The number of the slot is in a register. */
     TABLE_PIN = 11,             /* The tier that a pool stays at. */
     TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
+    TABLE_ERROR = 13,           /* ICMP errors, after ct(nat). */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
@@ -105,7 +106,7 @@ enum cookie_kind {
     COOKIE_ADVERT = 19,         /* Neighbor table, the answer. */
     COOKIE_ECHO6 = 20,          /* Entry table, ping of a VIP of IPv6. */
     COOKIE_ECHO = 23,           /* Entry table, ping of a VIP of IPv4. */
-    COOKIE_ERROR = 24,          /* Entry table, ICMP errors. */
+    COOKIE_ERROR = 24,          /* Entry and error table, ICMP errors. */
     COOKIE_FRAGMENT = 25,       /* Entry table, fragments. */
     COOKIE_TURN = 28,           /* Learned, in the turn table. */
     COOKIE_AFFINITY = 29,       /* Learned, in the affinity table. */
@@ -122,6 +123,8 @@ enum cookie_kind {
     COOKIE_PROXY_ARP = 46,      /* Entry table, servers' requests. */
     COOKIE_PROXY = 47,          /* Entry table, what they then send. */
     COOKIE_CHECK = 48,          /* Entry table, answers to checks. */
+    COOKIE_COPY = 52,           /* Error table, to all servers. */
+    COOKIE_KNOWN_ERROR = 53,    /* Error table, of known connections. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */
 };
 

@@ -146,6 +146,9 @@ bool pool_ports_are_read(const struct pool *, const struct node *pool_node);
 void model_check_claims(const struct model *, const struct node *pools_node,
                         struct diags *diags);
 
+/* Warns if there are too many servers for lib/compile-copies.c. */
+void pool_warn_of_copies(const struct pool *, struct diags *);
+
 /* The part of model_check() that says whose ways are at odds. */
 void model_check_paths(const struct model *, const struct node *pools_node,
                        struct diags *diags);

@@ -220,6 +220,18 @@ check_pool(struct path_checker *c, const struct pool *pool,
 }
 
 void
+pool_warn_of_copies(const struct pool *pool, struct diags *diags)
+{
+    if (pool->connections == CONNECTIONS_DIRECT
+        && pool->n_servers > PATH_MAX_COPIES) {
+        diag_warning(diags, &pool->loc, "pool \"%s\": ICMP errors about its "
+                     "connections are dropped, because each of more than %d "
+                     "direct servers would get a copy", pool->name,
+                     PATH_MAX_COPIES);
+    }
+}
+
+void
 model_check_paths(const struct model *model, const struct node *pools_node,
                   struct diags *diags)
 {

@@ -205,6 +205,7 @@ model_read(const struct document *document, struct diags *diags)
     for (size_t i = 0; i < model->n_pools; i++) {
         pool_check_shares(model->pools[i], diags);
         model_warn_of_fragments(model, model->pools[i], diags);
+        pool_warn_of_copies(model->pools[i], diags);
     }
     return model;
 }

@@ -54,6 +54,10 @@ const struct ips *path_next_hop(const struct server *server);
 uint16_t path_zone(const struct settings *, const struct pool *);
 uint16_t path_snat_zone(const struct settings *, const struct pool *);
 
+/* How many servers of a VIP get copies of an ICMP error at the most: see
+ * lib/compile-copies.c. */
+#define PATH_MAX_COPIES 256
+
 /* The zone of pools in 'vlan' where that of the settings is 'zone'. */
 uint16_t path_vlan_zone(uint16_t zone, uint16_t vlan);
 

@@ -103,6 +103,7 @@ EXTRA_DIST += \
 	tests/test_override.py \
 	tests/test_path_checks.py \
 	tests/test_part.py \
+	tests/test_path_mtu.py \
 	tests/test_paths.py \
 	tests/test_ovs_hash.py \
 	tests/test_policies.py \

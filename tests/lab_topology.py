@@ -12,7 +12,7 @@ def own_vip(lab, server, vip):
     lab.run(server, "sh", "-ec", f"""
         echo 1 > /proc/sys/net/ipv4/conf/all/arp_ignore
         echo 2 > /proc/sys/net/ipv4/conf/all/arp_announce
-        ip address add {vip}/32 dev lo""")
+        ip address add {vip}/{128 if ':' in vip else 32} dev lo""")
 
 
 def add_behind(lab, router, name, address):
@@ -45,10 +45,31 @@ def add_behind(lab, router, name, address):
     return host
 
 
+def add_ipv6_behind(lab, router, name, address):
+    """Gives a host of add_behind() an address of IPv6 as well, and the router
+    the first one of that network."""
+    interface = ipaddress.ip_interface(address)
+    gateway = next(interface.network.hosts())
+    lab.run(router, "sh", "-ec", f"""
+        echo 1 > /proc/sys/net/ipv6/conf/all/forwarding
+        ip address add {gateway}/{interface.network.prefixlen} dev {name} nodad
+        ip address add fe80::1/64 dev {name} nodad""")
+    lab.run(name, "sh", "-ec", f"""
+        for conf in all default lo eth0; do
+            echo 0 > /proc/sys/net/ipv6/conf/$conf/accept_ra
+            echo 0 > /proc/sys/net/ipv6/conf/$conf/disable_ipv6
+        done
+        ip address add {address} dev eth0 nodad
+        ip route add default via {gateway}""")
+    lab.hosts[name].ip6 = str(interface.ip)
+
+
 def add_route(lab, hosts, network, router):
     """Has 'hosts' send packets for 'network' to the host 'router', or nowhere
     if that is None."""
-    how = f"via {lab.hosts[router].ip}" if router else ""
+    via = router and (lab.hosts[router].ip6 if ":" in network
+                      else lab.hosts[router].ip)
+    how = f"via {via}" if router else ""
     for host in hosts:
         lab.run(host, "sh", "-ec", f"""
             ip route replace {'' if router else 'blackhole'} {network} {how}

@@ -83,3 +83,41 @@ def test_pools_share_an_address_for_snat(tmp_path):
                    "vip_mac": "02:00:00:00:ff:01"})
     [arp] = flows(text, "arp,", "arp_tpa=10.0.0.101")
     assert "02:00:00:00:ff:01" in arp
+
+
+@pytest.mark.parametrize("n, copies", [(256, 256), (257, 0)])
+def test_as_many_copies_as_allowed(tmp_path, n, copies):
+    """Of an ICMP error to a direct pool; more are none, with a warning."""
+    servers = [{"name": f"s{i}", "ip": f"10.1.{i // 200}.{i % 200 + 1}",
+                "mac": f"02:00:00:00:{i // 256:02x}:{i % 256:02x}",
+                "interface": f"p{i}"} for i in range(n)]
+    path = tmp_path / "file.yaml"
+    path.write_text(json.dumps({"pools": [
+        {"name": "web", "vip": "10.0.0.100", "port": 80, "slots": 1024,
+         "connections": "direct", "servers": servers}]}))
+    result = subprocess.run([LBGEN, "export", path], text=True, check=True,
+                            capture_output=True)
+    [flow] = flows(result.stdout, "table=213")
+    assert flow.count("output:") == copies
+    assert ("ICMP errors about its connections are dropped"
+            in result.stderr) == (not copies)
+
+
+def test_a_server_gets_one_copy(tmp_path):
+    """Whatever the number of pools of the VIP, in any order, and none while it
+    is in maint."""
+    def copies(*pools):
+        text = export(tmp_path, *({"vip": "10.0.0.100",
+                                   "connections": "direct", **pool}
+                                  for pool in pools))
+        [flow] = flows(text, "table=213")
+        return flow.split("actions=")[1]
+
+    two = [{"name": f"s{i}", "ip": f"10.0.0.{i}", "mac": f"02:00:00:00:00:0{i}",
+            "interface": f"s{i}-o"} for i in (1, 2)]
+    one = {"name": "one", "port": 80, "servers": two[:1]}
+    both = {"name": "both", "port": 81, "servers": two}
+    assert copies(one, both).count("output:") == 2
+    assert copies(one).count("output:") == 1
+    away = {**both, "servers": [two[0], {**two[1], "state": "maint"}]}
+    assert copies(away, one) == copies(one)

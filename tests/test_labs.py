@@ -216,16 +216,22 @@ def test_hidden(lab, name):
 
 
 def test_random_shares(lab):
-    """And explain knows which server each connection will get."""
     apply(lab, "hidden")
     traffic = lab.connect("h4", VIP, 80, 3000)
     assert_shares(traffic, [1, 1, 1], 3000)
-    for host in CLIENTS * 3:
+
+
+@pytest.mark.parametrize("name", ["round-robin", "affinity", "weights",
+                                  "hidden", "hidden-turns", "adaptive"])
+def test_explain_foretells(lab, name):
+    """Each connection of the sequence, before it is made."""
+    apply(lab, name)
+    for host in ["h4", "h5", "h4", "h6", "h7", "h7", "h4", "h5"]:
         port = lab.hosts[host].next_source_port
         client = f"{lab.hosts[host].ip}:{port}"
         e = json.loads(lab.lbgen("explain", "lab", client, "-b", "br0",
                                  "--json").stdout)
-        assert one(lab, host) == e["server"]
+        assert (e["answer"], e["server"]) == ("server", one(lab, host))
 
 
 # Adaptive weights.

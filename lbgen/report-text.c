@@ -443,6 +443,7 @@ write_status_reach(FILE *stream, const struct assignment *a,
                    const struct reach *reach)
 {
     const struct pool *pool = a->pool;
+    uint16_t *shares;
 
     for (size_t i = 0; i < pool->n_servers; i++) {
         const char *interface = server_interface(&pool->servers[i]);
@@ -459,6 +460,14 @@ write_status_reach(FILE *stream, const struct assignment *a,
         fprintf(stream, "  new connections stay at %s: \"preempt\" is "
                 "false\n", tier_name(pool, reach->pinned_tier));
     }
+    if (tiers_spill(pool, &shares)) {
+        size_t first = tier_first(pool);
+
+        fprintf(stream, "  %s is too busy: %.2f%% of its new connections go "
+                "to those behind it\n", tier_name(pool, first),
+                100.0 * (TIERS_WHOLE - shares[first]) / TIERS_WHOLE);
+    }
+    free(shares);
     if (reach->unserved > 0) {
         fprintf(stream, "  no server for %.2f%% of new connections: %s\n",
                 100 * reach->unserved,

@@ -85,6 +85,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/document.c \
 	lib/document.h \
 	lib/explain-learned.c \
+	lib/explain-tiers.c \
 	lib/explain.c \
 	lib/explain.h \
 	lib/fields.c \

@@ -13,13 +13,11 @@
 
 #include "lib/compile.h"
 #include "lib/found.h"
-#include "lib/health.h"
 #include "lib/layout.h"
 #include "lib/oftext.h"
 #include "lib/reach.h"
 #include "lib/slots.h"
 #include "lib/summary.h"
-#include "lib/tiers.h"
 
 /* Short, since it is called so often. */
 #define add_note explain_add_note
@@ -498,45 +496,6 @@ note_dead(struct explanation *e, const struct reach *reach)
     }
 }
 
-/* Notes whom checks take out. */
-static void
-note_health(struct explanation *e)
-{
-    for (size_t i = 0; i < e->assignment->pool->n_servers; i++) {
-        const struct server *server = get_server(e, i);
-        const struct health *h = &server->health;
-
-        if (h->state == HEALTH_DOWN || h->state == HEALTH_STARTING) {
-            add_note(e, "server %s is %s%s%s%s %s", server->name,
-                     health_state_name(h->state), h->error ? " (" : "",
-                     h->error ? h->error : "", h->error ? ")" : "",
-                     !h->out ? "and counts as up, because so many are"
-                     : h->state == HEALTH_DOWN ? "and gets no new connections"
-                     : "and gets no connections before it passes a check");
-        }
-    }
-}
-
-/* Notes where in the order of tiers the answer is. */
-static void
-note_tier(struct explanation *e, const struct bridge *bridge)
-{
-    const struct pool *pool = e->assignment->pool;
-    size_t pinned = reach_pinned_tier(bridge, e->assignment);
-    size_t tier = SIZE_MAX;
-
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        if (e->n_slots[i] && pool->servers[i].tier < tier) {
-            tier = pool->servers[i].tier;   /* Later ones are spilled to. */
-        }
-    }
-    if (tier != SIZE_MAX && tier == pinned && tier > tier_first(pool)) {
-        add_note(e, "the pool stays where it is, with \"preempt\" false");
-    } else if (tier != SIZE_MAX && tier > tier_first(pool)) {
-        add_note(e, "nothing that comes before it in the pool is alive");
-    }
-}
-
 /* Notes what concerns the client. */
 static void
 note_client(struct explanation *e)
@@ -609,7 +568,7 @@ answer_by_policy(struct explanation *e, const struct bridge *bridge,
     follow_dead_slot(e, bridge);
     note_method(e);
     note_buckets(e);
-    note_tier(e, bridge);
+    explain_note_tier(e, bridge);
     if (only_server(e) == SIZE_MAX) {
         explain_by_affinity(e, reach, learned);
     }
@@ -642,7 +601,7 @@ explain_create(const struct bridge *bridge, const char *name,
         note_dead(e, &reach);
     }
     reach_uninit(&reach);
-    note_health(e);
+    explain_note_health(e);
     check_path(e, bridge, name);
     note_client(e);
     return e;

@@ -123,7 +123,7 @@ void explain_destroy(struct explanation *);
 void explain_add_connections(struct explanation *,
                              const struct connection_list *);
 
-/* Adds to the notes.  Only for lib/explain*.c, as the next. */
+/* Adds to the notes.  Only for lib/explain*.c, as the next four. */
 void explain_add_note(struct explanation *, const char *format, ...)
     LB_PRINTF(2, 3);
 
@@ -134,6 +134,11 @@ void explain_by_turn(struct explanation *, const struct reach *,
                      const struct learned *);
 void explain_by_affinity(struct explanation *, const struct reach *,
                          const struct learned *);
+
+/* Notes who is down or starting; and where in the order of tiers
+ * (lib/tiers.h) the answer is.  lib/explain-tiers.c. */
+void explain_note_health(struct explanation *);
+void explain_note_tier(struct explanation *, const struct bridge *);
 
 /* The bucket, and the member id, that 'has_pick' speaks of. */
 const struct pick_bucket *explain_bucket(const struct explanation *);

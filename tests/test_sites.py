@@ -180,6 +180,11 @@ def test_redirected_by_cpu(both):
     assert_redirected(east)
     refresh(east, path)
     assert_redirected(east)     # And there it stays.
+    says = "east is too busy: 50.00% of its new connections go to those " \
+        "behind it"
+    assert f"  {says}\n" in east.lbgen("status", "-b", "br0").stdout
+    assert f"note     {says}\n" in east.lbgen(
+        "explain", "-b", "br0", "web", east.hosts["c1"].ip).stdout
     # An apply keeps it, and what is installed is what lbgen would install.
     east.lbgen("apply", path)
     assert east.lbgen("diff", path).stdout == ""
@@ -187,6 +192,7 @@ def test_redirected_by_cpu(both):
     load_by_cpu(east, False)
     refresh(east, path)
     assert split(east, 500) == ({"e": 100, "w": 0}, 0)
+    assert "too busy" not in east.lbgen("status", "-b", "br0").stdout
     east.lbgen("delete", "--all", "-b", "br0")
 
 

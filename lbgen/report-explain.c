@@ -470,7 +470,8 @@ put_servers(struct json *object, const struct explanation *e)
                 put_string(server, p->name, value);
             }
         }
-        json_object_put(server, "health", report_health_json(get_server(e, i)));
+        json_object_put(server, "health",
+                        report_health_json(get_server(e, i)));
         put_integer(server, "slots", true, e->n_slots[i]);
         put_share(server, "share", share(e, i));
         put_share(server, "asked", e->asked[i]);

@@ -16,9 +16,9 @@
  * it; whether it is alive only the switch knows.
  *
  * A tier may spill: where the policy goes by the order of the file, and a
- * weight policy that spills (policies/weight.h) leaves the servers of the first
- * tier only a part of their weight, the rest of the new connections goes to the
- * tiers behind it.
+ * weight policy that spills (policies/weight.h) leaves the servers of the
+ * first tier only a part of their weight, the rest of the new connections goes
+ * to the tiers behind it.
  *
  * Pure. */
 

@@ -5,8 +5,8 @@ own, and a router between them.
     with sites() as (east, west):
         east.serve("e1", 8080)
 
-A site has two servers, e1 and e2 or w1 and w2, a client c1, and the switch's own
-host, all with routes to the other site."""
+A site has two servers, e1 and e2 or w1 and w2, a client c1, and the switch's
+own host, all with routes to the other site."""
 
 import contextlib
 

@@ -6,9 +6,9 @@ requests, each on a new connection, one after the other and as fast as it can.
 In the middle the first site's server is killed, and the second one takes over.
 
 T_un is the time from the death to the first request that succeeds after one
-that failed.  What it is depends on where between two checks the server dies, so
-rounds spread that evenly over the interval; the table has the round with the
-median T_un, and the worst T_un of all."""
+that failed.  What it is depends on where between two checks the server dies,
+so rounds spread that evenly over the interval; the table has the round with
+the median T_un, and the worst T_un of all."""
 
 import statistics
 import subprocess

@@ -8,7 +8,7 @@ import contextlib
 
 import pytest
 
-from bench import balance, control, datapath, disturbance
+from bench import balance, control, datapath, disturbance, failover
 from bench.contestants.lbgen import Lbgen
 from bench.contestants.naive import Naive
 from bench.contestants.plain import Plain
@@ -99,3 +99,16 @@ def test_messages_are_counted():
                       control.write_pools(lab, 20, weight=50))
     assert relay.sent["bundle add"] == 2 + 2
     assert 0 < relay.sent_bytes < 20000 < relay.received_bytes
+
+
+def test_failover():
+    """By the monitor, and by the switch alone."""
+    with Lab(servers=2, clients=1) as lab:
+        stage = failover.Stage(lab)
+        for row in failover.ROWS[4], failover.ROWS[-1]:
+            [figures] = failover.measure_row(stage, row, 1)
+            print(figures)
+            # As much again as what others do to the machine may add.
+            assert 0 < figures["t_un"] < row.bound() + 3
+            assert figures["requests"] > 100
+            assert 0 < figures["fail"] < 90

@@ -101,10 +101,12 @@ def test_weights(lab, weights):
 
 
 def test_explain_and_status(lab):
-    """Who is next does not depend on the client, and explain says so."""
+    """Who is next does not depend on the client, and explain says so; more in
+    test_turns_alive."""
     apply(lab, [3, 2, 2, 0])
     text = lab.lbgen("explain", "-b", "br0", "web", "10.0.1.1:4000").stdout
-    assert "one of the servers below" in text and "take turns" in text
+    assert "server s1, unless another connection comes first" in text
+    assert "take turns" in text
     assert "3 of 7 turns" in text and "gone" not in text
     assert "s4" not in text
     assert "7 turns" in lab.lbgen("status", "-b", "br0").stdout

@@ -130,6 +130,7 @@ EXTRA_DIST += \
 	tests/test_turn_rate.py \
 	tests/test_turns.py \
 	tests/test_turns_alive.py \
+	tests/test_turns_paths.py \
 	tests/test_valgrind.py \
 	tests/test_vlan.py \
 	tests/test_weight_policies.py \

@@ -59,7 +59,7 @@ find_unnoticed(const struct pool *pool)
 }
 
 void
-pool_check_alive(const struct pool *pool, struct diags *diags)
+pool_warn_of_deaths(const struct pool *pool, struct diags *diags)
 {
     const struct server *server = find_unnoticed(pool);
     char owner[OWNER_SIZE];

@@ -3,7 +3,7 @@
 /* What a file that is right costs, or takes for granted, that its user may not
  * expect.  Said by check alone: who applies a file has made up his mind. */
 
-#include "lib/model.h"
+#include "lib/model-internal.h"
 
 #include <inttypes.h>
 
@@ -53,6 +53,7 @@ model_warn_of_caveats(const struct model *model, struct diags *diags)
     for (size_t i = 0; i < model->n_pools; i++) {
         const struct pool *pool = model->pools[i];
 
+        pool_warn_of_deaths(pool, diags);
         if (pool_selection(pool) == POLICY_BY_LOW_BITS) {
             warn_low_bits(pool, diags);
         }

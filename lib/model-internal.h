@@ -118,7 +118,7 @@ void model_check(const struct model *, const struct node *pools_node,
 void pool_check(const struct pool *, struct diags *);
 
 /* Warns of servers that others wait for the death of, unnoticed. */
-void pool_check_alive(const struct pool *, struct diags *);
+void pool_warn_of_deaths(const struct pool *, struct diags *);
 
 /* Reads the value of "fragments"; checks that it has a meaning; warns of
  * datagrams that are lost without it. */

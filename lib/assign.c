@@ -82,6 +82,7 @@ assignments_uninit(struct assignments *assignments)
     for (size_t i = 0; i < assignments->n_pools; i++) {
         free(assignments->pools[i].members);
         free(assignments->pools[i].slots);
+        free(assignments->pools[i].homes);
         assignment_free_spares(&assignments->pools[i]);
         leaving_uninit(&assignments->pools[i]);
     }
@@ -244,12 +245,47 @@ find_old_table(const struct assignment *old, const struct pool *pool,
     return NULL;
 }
 
-/* Returns the table of 'tier', which stays as close to that of 'old' as it
- * can. */
+/* Returns 'homes', or NULL if all of them are SLOT_NONE. */
 static uint16_t *
-make_table(const struct pool *pool, size_t tier, const struct assignment *old)
+drop_no_homes(uint16_t *homes, size_t n_slots)
+{
+    for (size_t s = 0; s < n_slots; s++) {
+        if (homes[s] != SLOT_NONE) {
+            return homes;
+        }
+    }
+    free(homes);
+    return NULL;
+}
+
+/* Fills in '*quotas' for the servers of 'demand'.  For a tie it counts whose
+ * slots were whose: who gets his back gets all of them. */
+static void
+apportion(const struct pool *pool, const struct pool_demand *demand,
+          const uint16_t *owners, const uint16_t *homes, uint16_t *quotas)
+{
+    uint16_t *mine = NULL;
+
+    if (owners && homes) {
+        mine = lb_xcalloc(pool->n_slots, sizeof *mine);
+        for (size_t s = 0; s < pool->n_slots; s++) {
+            mine[s] = homes[s] != SLOT_NONE ? homes[s] : owners[s];
+        }
+    }
+    slots_apportion(&demand->slots, mine ? mine : owners, pool->n_slots,
+                    quotas);
+    free(mine);
+}
+
+/* Returns the table of 'tier', which stays as close to that of 'old' as it
+ * can, and stores in '*new_homes', unless NULL, whose slots they were. */
+static uint16_t *
+make_table(const struct pool *pool, size_t tier, const struct assignment *old,
+           uint16_t **new_homes)
 {
     size_t n = pool->n_servers;
+    uint16_t *homes = translate_slots(pool, old, new_homes && old ? old->homes
+                                      : NULL);
     uint16_t *table = lb_xcalloc(pool->n_slots, sizeof *table);
     uint16_t *quotas = lb_xcalloc(n, sizeof *quotas);
     uint16_t *owners = translate_slots(pool, old,
@@ -257,10 +293,18 @@ make_table(const struct pool *pool, size_t tier, const struct assignment *old)
     struct pool_demand demand;
 
     pool_demand_init_tier(pool, tier, &demand);
-    slots_apportion(&demand.slots, owners, pool->n_slots, quotas);
-    slots_assign(demand.servers, n, quotas, owners, pool->n_slots, table);
+    apportion(pool, &demand, owners, homes, quotas);
+    slots_assign(demand.servers, n, quotas, owners, homes, pool->n_slots,
+                 table);
     pool_demand_uninit(&demand);
+    if (new_homes) {
+        *new_homes = lb_xcalloc(pool->n_slots, sizeof **new_homes);
+        slots_find_homes(quotas, owners, homes, table, pool->n_slots,
+                         *new_homes);
+        *new_homes = drop_no_homes(*new_homes, pool->n_slots);
+    }
 
+    free(homes);
     free(owners);
     free(quotas);
     return table;
@@ -272,13 +316,13 @@ assign_slots(struct assignment *new, const struct assignment *old)
     const struct pool *pool = new->pool;
     size_t first = tier_first(pool);
 
-    new->slots = make_table(pool, first, old);
+    new->slots = make_table(pool, first, old, &new->homes);
     if (pool->n_tiers > 1) {
         new->spares = lb_xcalloc(pool->n_tiers, sizeof *new->spares);
     }
     for (size_t tier = first + 1; tier < pool->n_tiers; tier++) {
         if (tier_n_taking(pool, tier, NULL) > 1) {
-            new->spares[tier] = make_table(pool, tier, old);
+            new->spares[tier] = make_table(pool, tier, old, NULL);
         }
     }
 }

@@ -39,6 +39,9 @@ struct assignment {
     uint16_t *slots;            /* 'pool->n_slots' indexes into the servers, or
                                  * SLOT_NONE: the first tier that takes
                                  * connections. */
+    uint16_t *homes;            /* Likewise, of servers that had to let go of
+                                 * a slot and get it back: see
+                                 * slots_find_homes().  NULL for none. */
     uint16_t **spares;          /* 'pool->n_tiers' tables of later tiers, NULL
                                  * where there is nothing to choose; or NULL if
                                  * there is only one tier. */

@@ -79,6 +79,10 @@ record_format(const struct assignment *a)
     }
     fputs("],\"slots\":", stream);
     format_slots(a->pool, a->slots, stream);
+    if (a->homes) {
+        fputs(",\"homes\":", stream);
+        format_slots(a->pool, a->homes, stream);
+    }
     format_spares(a, stream);
     fputs(",\"overrides\":", stream);
     override_write(a->pool, stream);
@@ -225,8 +229,12 @@ parse_spares(const struct node *node, struct assignment *a)
 static bool
 parse_tables(const struct node *root, struct assignment *a)
 {
+    const struct node *homes = node_get(root, "homes");
+
     a->slots = parse_slots(node_get(root, "slots"), a->pool);
-    return a->slots && parse_spares(node_get(root, "spares"), a);
+    a->homes = homes ? parse_slots(homes, a->pool) : NULL;
+    return (a->slots && (a->homes || !homes)
+            && parse_spares(node_get(root, "spares"), a));
 }
 
 /* Reads the text and checks that it is a record of a version that we know.
@@ -322,6 +330,7 @@ record_uninit(struct record *record)
 {
     free(record->assignment.members);
     free(record->assignment.slots);
+    free(record->assignment.homes);
     if (record->pool) {
         assignment_free_spares(&record->assignment);
     }

@@ -53,6 +53,9 @@ struct taker {
 struct market {
     struct taker *takers;       /* In the order of compare_takers(). */
     size_t n_takers;
+    const uint16_t *homes;      /* By slot, borrowed; NULL for none. */
+    bool *is_short;             /* By server: its quota is above what it
+                                 * owns. */
     uint16_t free[SLOTS_MAX];   /* Ascending. */
     size_t n_free;
     uint64_t *cost;             /* Of free slot f and taker t at
@@ -65,6 +68,10 @@ struct market {
 #define INVERSE_BITS 24
 #define LOG_BITS 32
 #define LOG_STEPS 8
+
+/* Above all that; see keeping_cost(). */
+#define COST_GUEST (UINT64_C(1) << 62)
+#define COST_WANTED (UINT64_C(1) << 63)
 
 /* Returns about -log2('u' / 2**64) * 2**LOG_BITS, always above 0.
  *
@@ -98,6 +105,27 @@ taker_cost(const struct taker *t, size_t slot)
     return minus_log2(hash_mix(t->hash, slot)) * t->inverse;
 }
 
+/* Likewise; nothing for a slot that was its own before. */
+static uint64_t
+slot_cost(const struct market *m, const struct taker *t, size_t slot)
+{
+    return (m->homes && m->homes[slot] == t->index ? 0
+            : taker_cost(t, slot));
+}
+
+/* What it costs 't' to keep 'slot', of those that it owns.  What was another
+ * server's before costs more than all that was its own, and most if that one
+ * is short of slots now. */
+static uint64_t
+keeping_cost(const struct market *m, const struct taker *t, size_t slot)
+{
+    uint16_t home = m->homes ? m->homes[slot] : SLOT_NONE;
+    uint64_t cost = slot_cost(m, t, slot);
+
+    return (home == SLOT_NONE || home == t->index ? cost
+            : cost | (m->is_short[home] ? COST_WANTED : COST_GUEST));
+}
+
 static int
 compare_takers(const void *a_, const void *b_)
 {
@@ -127,11 +155,31 @@ market_invite(struct market *m, const struct slot_server *servers, size_t n,
     qsort(m->takers, m->n_takers, sizeof *m->takers, compare_takers);
 }
 
-/* Leaves 't' the slots that it owns in 'installed', of those too many the
- * cheapest, and takes them off its room. */
+/* Finds out who owns fewer slots than its quota. */
 static void
-taker_keep(struct taker *t, const uint16_t *installed, size_t n_slots,
-           uint16_t *slots)
+market_find_short(struct market *m, size_t n, const uint16_t *quotas,
+                  const uint16_t *installed, size_t n_slots)
+{
+    uint16_t *owned = lb_xcalloc(n + 1, sizeof *owned);
+
+    m->is_short = lb_xcalloc(n + 1, sizeof *m->is_short);
+    for (size_t s = 0; installed && s < n_slots; s++) {
+        if (installed[s] != SLOT_NONE) {
+            owned[installed[s]]++;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        m->is_short[i] = owned[i] < quotas[i];
+    }
+    free(owned);
+}
+
+/* Leaves 't' the slots that it owns in 'installed', of those too many the
+ * cheapest, but first no others' that want them back, and takes them off its
+ * room. */
+static void
+taker_keep(const struct market *m, struct taker *t, const uint16_t *installed,
+           size_t n_slots, uint16_t *slots)
 {
     uint64_t cost[SLOTS_MAX];
     uint16_t owned[SLOTS_MAX];
@@ -143,7 +191,7 @@ taker_keep(struct taker *t, const uint16_t *installed, size_t n_slots,
         }
     }
     for (size_t i = 0; n_owned > t->room && i < n_owned; i++) {
-        cost[i] = taker_cost(t, owned[i]);
+        cost[i] = keeping_cost(m, t, owned[i]);
     }
     while (n_owned > t->room) {
         size_t worst = 0;
@@ -188,7 +236,8 @@ market_open(struct market *m, const uint16_t *slots, size_t n_slots)
     m->cost = lb_xcalloc(m->n_free * n_takers + 1, sizeof *m->cost);
     for (size_t f = 0; f < m->n_free; f++) {
         for (size_t i = 0; i < n_takers; i++) {
-            m->cost[f * n_takers + i] = taker_cost(&m->takers[i], m->free[f]);
+            m->cost[f * n_takers + i] = slot_cost(m, &m->takers[i],
+                                                  m->free[f]);
         }
     }
 }
@@ -266,17 +315,18 @@ market_run(struct market *m)
 void
 slots_assign(const struct slot_server *servers, size_t n,
              const uint16_t *quotas, const uint16_t *installed,
-             size_t n_slots, uint16_t *slots)
+             const uint16_t *homes, size_t n_slots, uint16_t *slots)
 {
-    struct market m = { .n_takers = 0 };
+    struct market m = { .homes = homes };
 
     assert(n_slots <= SLOTS_MAX && n < SLOT_NONE);
     for (size_t s = 0; s < n_slots; s++) {
         slots[s] = SLOT_NONE;
     }
     market_invite(&m, servers, n, quotas);
+    market_find_short(&m, n, quotas, installed, n_slots);
     for (size_t i = 0; installed && i < m.n_takers; i++) {
-        taker_keep(&m.takers[i], installed, n_slots, slots);
+        taker_keep(&m, &m.takers[i], installed, n_slots, slots);
     }
     if (m.n_takers) {
         market_open(&m, slots, n_slots);
@@ -286,7 +336,24 @@ slots_assign(const struct slot_server *servers, size_t n,
         slots[m.free[f]] = m.holder[f]->index;
     }
     free(m.cost);
+    free(m.is_short);
     free(m.takers);
+}
+
+void
+slots_find_homes(const uint16_t *quotas, const uint16_t *installed,
+                 const uint16_t *homes, const uint16_t *slots, size_t n_slots,
+                 uint16_t *new_homes)
+{
+    for (size_t s = 0; s < n_slots; s++) {
+        uint16_t home = homes ? homes[s] : SLOT_NONE;
+
+        if (home == SLOT_NONE && installed && installed[s] != SLOT_NONE
+            && !quotas[installed[s]]) {
+            home = installed[s];
+        }
+        new_homes[s] = home == slots[s] ? SLOT_NONE : home;
+    }
 }
 
 size_t

@@ -85,10 +85,20 @@ int slots_compare_names(uint64_t a_hash, const char *a, uint64_t b_hash,
  *
  * 'installed' is NULL or has 'n_slots' elements: the index of the server that
  * owns the slot now, or SLOT_NONE where that server is gone.  Exactly the sum
- * of max(0, owned - quota) slots change owner, besides those that had none. */
+ * of max(0, owned - quota) slots change owner, besides those that had none.
+ *
+ * 'homes', which may be NULL, likewise has who owned a slot before and had to
+ * let go of it: a server that gets slots again gets those first. */
 void slots_assign(const struct slot_server *servers, size_t n,
                   const uint16_t *quotas, const uint16_t *installed,
-                  size_t n_slots, uint16_t *slots);
+                  const uint16_t *homes, size_t n_slots, uint16_t *slots);
+
+/* Fills in new_homes[0..n_slots) for 'slots', which slots_assign() has made of
+ * the rest.  A server whose quota is 0 has let go of its slots: they stay its
+ * home until it has them back. */
+void slots_find_homes(const uint16_t *quotas, const uint16_t *installed,
+                      const uint16_t *homes, const uint16_t *slots,
+                      size_t n_slots, uint16_t *new_homes);
 
 /* How many of the 'n_slots' slots differ. */
 size_t slots_moved(const uint16_t *a, const uint16_t *b, size_t n_slots);

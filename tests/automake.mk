@@ -70,6 +70,7 @@ EXTRA_DIST += \
 	tests/test_command_line.py \
 	tests/test_configure.py \
 	tests/test_connections.py \
+	tests/test_death.py \
 	tests/test_demo.py \
 	tests/test_direct.py \
 	tests/test_discovery.py \

@@ -145,7 +145,8 @@ lbtest_slots(int argc LB_UNUSED, char *argv[] LB_UNUSED)
         uint16_t slots[SLOTS_MAX];
 
         apportion(&c, quotas);
-        slots_assign(c.servers, c.n, quotas, installed, c.n_slots, slots);
+        slots_assign(c.servers, c.n, quotas, installed, NULL, c.n_slots,
+                     slots);
         print_numbers(quotas, c.n);
         print_numbers(slots, c.n_slots);
         free(quotas);
@@ -170,7 +171,8 @@ lbtest_slots_time(int argc, char *argv[])
 
         for (int i = 0; i < repeats; i++) {
             apportion(&c, quotas);
-            slots_assign(c.servers, c.n, quotas, installed, c.n_slots, slots);
+            slots_assign(c.servers, c.n, quotas, installed, NULL, c.n_slots,
+                         slots);
         }
         printf("%.1f\n",
                (double) (clock() - start) / CLOCKS_PER_SEC * 1e6 / repeats);

@@ -164,7 +164,8 @@ write_result(const struct monitor *m, const struct update *update, FILE *out)
                                       new->pool->name), new);
     }
     fprintf(out, "changes %zu\nmoved %zu\ntable %d %d\n",
-            update->changes.n, moved, m->model->settings.entry_table, m->model->settings.table_base);
+            update->changes.n, moved, m->model->settings.entry_table,
+            m->model->settings.table_base);
     write_layers(m->model, "health", health_write, out);
     write_layers(m->model, "found", found_write, out);
     write_ports(m->model, &update->bridge->ports, out);
@@ -389,8 +390,8 @@ static bool
 is_repair(const struct monitor *m)
 {
     return (m->synced
-            && !(m->current & (REASON_START | REASON_DEATH | REASON_RETURN | REASON_FILE
-                               | REASON_FOUND)));
+            && !(m->current & (REASON_START | REASON_DEATH | REASON_RETURN
+                               | REASON_FILE | REASON_FOUND)));
 }
 
 /* Drift that comes again and again is not fought at any price. */

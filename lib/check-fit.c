@@ -87,8 +87,10 @@ check_server_check(const struct reader *r, const struct pool *pool,
     const struct check *check = server_check(pool, server);
     const struct node *own = (server->node->type == NODE_MAPPING
                               ? node_get(server->node, "check") : NULL);
-    struct place place = { r, pool, server, check,
-                           own ? &own->loc : check ? &pool->check->loc : NULL };
+    struct place place = {
+        r, pool, server, check,
+        own ? &own->loc : check ? &pool->check->loc : NULL
+    };
 
     if (check) {
         check_endpoint(&place);

@@ -23,8 +23,8 @@
  *
  *   - by TCP, from a port that no client has: those that servers see instead
  *     of clients' are never below 1024, see path_check_port();
- *   - by ICMP: only a pool of every protocol takes pings, and those that servers
- *     see instead of its clients' cannot be from the VIP;
+ *   - by ICMP: only a pool of every protocol takes pings, and those that
+ *     servers see instead of its clients' cannot be from the VIP;
  *   - and ARP replies and neighbour advertisements to the VIP's MAC answer
  *     nothing but checks: the switch itself never asks.
  *

@@ -61,7 +61,8 @@ put_headers(uint8_t *frame, const struct probe_ends *ends, uint8_t protocol,
     if (v4) {
         struct iphdr ip = {
             .version = 4, .ihl = 5, .tot_len = htons(sizeof ip + size),
-            .frag_off = htons(DONT_FRAGMENT), .ttl = PROBE_TTL, .protocol = protocol,
+            .frag_off = htons(DONT_FRAGMENT), .ttl = PROBE_TTL,
+            .protocol = protocol,
             .saddr = htonl(ip_v4(&ends->src)),
             .daddr = htonl(ip_v4(&ends->dst)),
         };

@@ -33,6 +33,17 @@
  *     ports; in others they are dropped as well.
  */
 
+/* Of IPv6, Open vSwitch gives all but the first fragment the protocol 44, that
+ * of the header that says so: only the VIP tells whose they are. */
+static void
+match_to(struct compiler *c, const struct pool *pool, const struct ip *vip)
+{
+    compiler_match_vlan(c, pool->path.vlan);
+    compiler_match_protocol(c, ip_family(vip), ip_is_v4(vip) ? pool->protocol
+                                               : PROTOCOL_ANY);
+    compiler_match_ip_dst(c, vip);
+}
+
 /* The priority of the flow that drops fragments to a VIP; the one that tracks
  * them is above it. */
 static uint16_t
@@ -42,7 +53,8 @@ fragment_priority(const struct pool *pool)
             : PRIORITY_FRAGMENT);
 }
 
-/* Whether more than one tracked pool may be meant by a fragment for 'pool'. */
+/* Whether more than one tracked pool may be meant by a fragment for 'pool', or
+ * of IPv6, any other pool. */
 static bool
 is_ambiguous(const struct compiler *c, const struct pool *pool,
              const struct ip *vip)
@@ -50,8 +62,9 @@ is_ambiguous(const struct compiler *c, const struct pool *pool,
     for (size_t i = 0; i < c->model->n_pools; i++) {
         const struct pool *other = c->model->pools[i];
 
-        if (other->connections == CONNECTIONS_TRACKED
-            && pool_may_be_meant(other, pool, vip)) {
+        if (ip_is_v4(vip) ? (other->connections == CONNECTIONS_TRACKED
+                             && pool_may_be_meant(other, pool, vip))
+            : other != pool && ips_contain(&other->vips, vip)) {
             return true;
         }
     }
@@ -66,10 +79,8 @@ emit_later(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_vlan(c, pool->path.vlan);
+    match_to(c, pool, vip);
     compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
-    compiler_match_protocol(c, ip_family(vip), pool->protocol);
-    compiler_match_ip_dst(c, vip);
     match_set_nw_frag_masked(&c->match, FLOW_NW_FRAG_MASK,
                              FLOW_NW_FRAG_MASK);
     if (is_ambiguous(c, pool, vip)) {
@@ -88,9 +99,7 @@ compile_fragments_to(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
-    compiler_match_vlan(c, pool->path.vlan);
-    compiler_match_protocol(c, ip_family(vip), pool->protocol);
-    compiler_match_ip_dst(c, vip);
+    match_to(c, pool, vip);
     compiler_match_fragment(c, true);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_FORWARD));
@@ -110,13 +119,56 @@ compile_fragments_to(struct compiler *c, const struct assignment *a,
     }
 }
 
+/* Emits a flow for fragments of new connections of a resident, whatever the
+ * match says so far. */
+static void
+emit_resident(struct compiler *c, const struct assignment *a, size_t index,
+              const struct ip *client, int prefix, uint16_t priority)
+{
+    uint16_t member = a->members[index];
+
+    compiler_match_vlan(c, a->pool->path.vlan);
+    compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
+    compiler_match_client(c, client, prefix);
+    act_set_u32(&c->acts, REG_MEMBER, member);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), priority,
+                  cookie_make(COOKIE_RESIDENT, a->id, member),
+                  &a->pool->servers[index].loc);
+}
+
+/* What begins a TCP connection fits into a packet, and a pool for every
+ * protocol does not tell fragments from other packets. */
+void
+compile_resident_fragments(struct compiler *c, const struct assignment *a,
+                           size_t index, const struct ip *client, int prefix)
+{
+    const struct pool *pool = a->pool;
+    const struct ip *vip = ips_find(&pool->vips, ip_family(client));
+
+    if (pool->protocol != PROTOCOL_UDP) {
+        return;
+    }
+    if (pool_scope(pool) == POOL_SCOPE_PORTS) {
+        compiler_match_fragment_to(c, pool->protocol, vip, &pool->ports);
+        emit_resident(c, a, index, client, prefix, 11);
+    }
+    if (!is_ambiguous(c, pool, vip)) {
+        match_to(c, pool, vip);
+        match_set_nw_frag_masked(&c->match, FLOW_NW_FRAG_MASK,
+                                 FLOW_NW_FRAG_MASK);
+        emit_resident(c, a, index, client, prefix, 13);
+    }
+}
+
 void
 compile_fragments_from(struct compiler *c, const struct pool *pool,
                        const struct server *server, const struct ip *ip,
                        uint16_t port)
 {
     compiler_match_side(c, pool, server, port);
-    compiler_match_protocol(c, ip_family(ip), pool->protocol);
+    compiler_match_protocol(c, ip_family(ip), ip_is_v4(ip) ? pool->protocol
+                                              : PROTOCOL_ANY);
     compiler_match_ip_src(c, ip);
     compiler_match_fragment(c, true);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
@@ -130,9 +182,7 @@ compile_lost_fragments(struct compiler *c, const struct pool *pool,
                        const struct ip *vip)
 {
     if (!model_keeps_fragments(c->model, pool, vip)) {
-        compiler_match_vlan(c, pool->path.vlan);
-        compiler_match_protocol(c, ip_family(vip), pool->protocol);
-        compiler_match_ip_dst(c, vip);
+        match_to(c, pool, vip);
         compiler_match_fragment(c, true);
         compiler_emit_entry(c, fragment_priority(pool),
                             cookie_make(COOKIE_FRAGMENT, 0, 0), &pool->loc);

@@ -323,6 +323,12 @@ void compile_fragments_from(struct compiler *, const struct pool *,
                             const struct server *, const struct ip *ip,
                             uint16_t port);
 
+/* Emits, for a client that stays with server 'index' of 'a' while that drains,
+ * the flows for fragments of its new connections.  As compile_resident(). */
+void compile_resident_fragments(struct compiler *, const struct assignment *,
+                                size_t index, const struct ip *client,
+                                int prefix);
+
 /* Emits the flows that drop fragments to 'vip' of 'pool', which is not
  * tracked, if they cannot be right. */
 void compile_lost_fragments(struct compiler *, const struct pool *,

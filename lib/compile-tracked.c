@@ -184,13 +184,23 @@ put_commit(struct compiler *c, const struct assignment *a,
                   MARK_MEMBER_MASK, label);
 }
 
+/* Matches packets that server 'to' is chosen for, by way of a VIP of the family
+ * of 'ip'.  Later fragments of IPv6 are of a protocol of their own. */
+static void
+match_begin(struct compiler *c, const struct assignment *a,
+            const struct destination *to, const struct ip *ip)
+{
+    compiler_match_protocol(c, ip_family(ip), ip_is_v4(ip) ? a->pool->protocol
+                                              : PROTOCOL_ANY);
+    compiler_match_member(c, to->member);
+}
+
 /* Client to VIP, this server chosen, with 'ip' for the VIP's family. */
 static void
 emit_server(struct compiler *c, const struct assignment *a,
             const struct destination *to, const struct ip *ip)
 {
-    compiler_match_protocol(c, ip_family(ip), a->pool->protocol);
-    compiler_match_member(c, to->member);
+    match_begin(c, a, to, ip);
     put_commit(c, a, to, ip,
                path_replies_to_sender(a->pool) ? LABEL_SENDER : 0);
     put_delivery(c, a, to);
@@ -214,8 +224,7 @@ emit_snat(struct compiler *c, const struct assignment *a,
         return;
     }
     if (may_begin) {
-        compiler_match_protocol(c, ip_family(ip), pool->protocol);
-        compiler_match_member(c, to->member);
+        match_begin(c, a, to, ip);
         if (!pool->path.snat) {
             match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) to->port);
         }
@@ -381,7 +390,7 @@ compile_tracked(struct compiler *c, const struct assignment *a)
 }
 
 void
-compile_resident(const struct settings *settings, const struct assignment *a,
+compile_resident(const struct model *model, const struct assignment *a,
                  size_t index, const struct ip *client, int prefix,
                  uint16_t seconds, struct ofstate *flows, struct diags *diags)
 {
@@ -389,7 +398,8 @@ compile_resident(const struct settings *settings, const struct assignment *a,
     const struct ip *vip = ips_find(&pool->vips, ip_family(client));
     uint16_t member = a->members[index];
     struct compiler c = {
-        .settings = settings,
+        .model = model,
+        .settings = &model->settings,
         .desired = flows,
         .diags = diags,
         .hard_timeout = seconds,
@@ -407,6 +417,7 @@ compile_resident(const struct settings *settings, const struct assignment *a,
                   forward_priority(pool, 11),
                   cookie_make(COOKIE_RESIDENT, a->id, member),
                   &pool->servers[index].loc);
+    compile_resident_fragments(&c, a, index, client, prefix);
     ofpbuf_uninit(&c.acts);
 }
 

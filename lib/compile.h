@@ -25,11 +25,11 @@ bool compile(const struct model *model, const struct assignments *assignments,
              const struct ports *ports, const char *where,
              struct ofstate *desired, struct diags *diags);
 
-/* Adds to 'flows' the flow that for 'seconds' gives new connections of a
+/* Adds to 'flows' those that for 'seconds' give new connections of a
  * client, the first 'prefix' bits of 'client', to server 'index' of the
  * tracked pool of 'a', whatever the slots say.  The pool has a VIP of the
  * client's family. */
-void compile_resident(const struct settings *settings,
+void compile_resident(const struct model *model,
                       const struct assignment *a, size_t index,
                       const struct ip *client, int prefix, uint16_t seconds,
                       struct ofstate *flows, struct diags *diags);

@@ -48,7 +48,8 @@ model_keeps_fragments(const struct model *model, const struct pool *pool,
 {
     if (pool->connections != CONNECTIONS_DIRECT
         || pool->drop_fragments || !pool_goes_by_client(pool)
-        || pool_scope(pool) == POOL_SCOPE_PORTS) {
+        || pool_scope(pool) == POOL_SCOPE_PORTS
+        || (!ip_is_v4(vip) && pool->protocol != PROTOCOL_ANY)) {
         return false;
     }
     for (size_t i = 0; i < model->n_pools; i++) {

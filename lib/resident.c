@@ -34,7 +34,7 @@ begins_to_drain(const struct assignment *old, const struct assignment *new,
 
 /* Adds a flow for each client that has a connection to the server. */
 static void
-add_flows(const struct settings *settings, const struct assignment *a,
+add_flows(const struct model *model, const struct assignment *a,
           size_t index, const struct connection_list *list,
           struct ofstate *flows, struct diags *diags)
 {
@@ -43,7 +43,7 @@ add_flows(const struct settings *settings, const struct assignment *a,
 
         if (connection_member(connection) == a->members[index]
             && ips_contain(&a->pool->vips, &connection->vip)) {
-            compile_resident(settings, a, index, &connection->client,
+            compile_resident(model, a, index, &connection->client,
                              pool_client_prefix(
                                  a->pool, ip_family(&connection->client)),
                              a->pool->drain_timeout, flows, diags);
@@ -53,7 +53,7 @@ add_flows(const struct settings *settings, const struct assignment *a,
 
 /* Finds the clients of server 'index' of 'a' and adds their flows. */
 static void
-add_residents(struct session *session, const struct settings *settings,
+add_residents(struct session *session, const struct model *model,
               const struct assignment *a, size_t index,
               struct ofstate *flows, struct diags *diags)
 {
@@ -61,15 +61,15 @@ add_residents(struct session *session, const struct settings *settings,
     struct connection_list list;
     char *why;
 
-    if (!connection_list_read(session, path_zone(settings, a->pool), &list,
-                              &why)) {
+    if (!connection_list_read(session, path_zone(&model->settings, a->pool),
+                              &list, &why)) {
         diag_warning(diags, &server->loc, "pool \"%s\": server \"%s\": "
                      "drain_timeout has no effect, as the clients that it has "
                      "cannot be known: %s", a->pool->name, server->name, why);
         free(why);
         return;
     }
-    add_flows(settings, a, index, &list, flows, diags);
+    add_flows(model, a, index, &list, flows, diags);
     connection_list_uninit(&list);
 }
 
@@ -109,8 +109,7 @@ residents_prepare(struct session *session, const struct bridge *bridge,
 
         for (size_t j = 0; old && j < new->pool->n_servers; j++) {
             if (begins_to_drain(old, new, j)) {
-                add_residents(session, &model->settings, new, j, flows,
-                              diags);
+                add_residents(session, model, new, j, flows, diags);
             }
         }
     }

@@ -20,8 +20,10 @@ IPPROTO_GRE = 47
 IPPROTO_ESP = 50
 
 
-def udp_socket(host, address="", port=0):
-    sock = socket_in(host.netns_path, socket.AF_INET, socket.SOCK_DGRAM)
+def udp_socket(host, address="", port=0, ipv6=False):
+    sock = socket_in(host.netns_path,
+                     socket.AF_INET6 if ipv6 else socket.AF_INET,
+                     socket.SOCK_DGRAM)
     sock.bind((address, port))
     return sock
 
@@ -39,14 +41,14 @@ class Echo:
     """Servers that send each datagram back, with their name and port in
     front."""
 
-    def __init__(self, lab, ports, servers=None):
+    def __init__(self, lab, ports, servers=None, ipv6=False):
         self.seen = {}          # Name -> list of (address, port, data).
         self.stopping = False
         self.selector = selectors.DefaultSelector()
         for name in servers or lab.servers:
             self.seen[name] = []
             for port in ports:
-                sock = udp_socket(lab.hosts[name], port=port)
+                sock = udp_socket(lab.hosts[name], port=port, ipv6=ipv6)
                 self.selector.register(sock, selectors.EVENT_READ,
                                        (name, port))
         self.thread = threading.Thread(target=self._run)
@@ -57,7 +59,7 @@ class Echo:
             for key, _ in self.selector.select(0.05):
                 name, port = key.data
                 data, peer = key.fileobj.recvfrom(70000)
-                self.seen[name].append((*peer, port, data))
+                self.seen[name].append((*peer[:2], port, data))
                 with contextlib.suppress(OSError):
                     key.fileobj.sendto(f"{name} {port} ".encode() + data,
                                        peer)
@@ -85,7 +87,7 @@ def ask(sock, vip, port, data=b"hello", timeout=2.0):
         answer, peer = sock.recvfrom(70000)
     except TimeoutError:
         return None
-    assert peer == (vip, port)
+    assert peer[:2] == (vip, port)
     name, server_port, rest = answer.split(b" ", 2)
     assert rest == data
     return name.decode(), int(server_port)

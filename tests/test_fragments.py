@@ -150,3 +150,29 @@ def test_warning(lab):
     assert warnings(lab.pool({"s2": 1}, port=None, **stateless),
                     {**other, "vip": "10.0.0.101"}) == ""
     assert warnings(lab.pool(**{**stateless, "protocol": "tcp"})) == ""
+
+
+def test_residents(lab):
+    """A client stays with a server that drains, whatever the size of what it
+    sends first."""
+    pool = lab.pool([1, 1, 1], protocol="udp", port=53, policy="sticky",
+                    drain_timeout="10m")
+    apply(lab, pool)
+    server = {name: ask(udp_socket(lab.hosts[name]), VIP, 53)[0]
+              for name in lab.clients}
+    for name in set(server.values()):
+        lab.lbgen("drain", "-b", "br0", f"web/{name}")
+        lab.appctl("revalidator/purge")
+        for client in (c for c in lab.clients if server[c] == name):
+            for size in BIG, 100, 9000:
+                assert ask(udp_socket(lab.hosts[client]), VIP, 53,
+                           data(size)) == (name, 53)
+        lab.lbgen("ready", "-b", "br0", f"web/{name}")
+    lab.lbgen("drain", "-b", "br0", f"web/{server['c1']}")
+    lab.appctl("revalidator/purge")
+    # Without the flows for fragments, the client goes elsewhere.
+    for kind in "later", "yes":
+        lab.ofctl("del-flows", "br0", "cookie=0x6c62670600000000/"
+                  f"0xffffffff00000000,table=200,udp,nw_frag={kind}")
+    assert ask(udp_socket(lab.hosts["c1"]), VIP, 53, data(),
+               timeout=0.5) != (server["c1"], 53)

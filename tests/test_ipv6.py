@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from lab import assert_shares
+from lab_datagrams import Echo, ask, udp_socket
 from lab_slots import apply, settle, slot_tables
 from test_explain import explain, foretell
 
@@ -323,3 +324,47 @@ def test_round_trip(lab):
     lab.lbgen("delete", "-b", "br0", "--all")
     assert lab.flows() == ["priority=0 actions=NORMAL"]
     assert lab.groups() == []
+
+
+@pytest.mark.parametrize("connections", ["tracked", "stateless", "direct"])
+def test_fragments(lab, connections):
+    """Tracked, each datagram is whole, and a client stays with its server
+    whatever the size; else none of one in parts gets there, as is said."""
+    path = lab.pool_yaml([1, 1, 1], vip=VIP6, protocol="udp", port=5353,
+                         connections=connections,
+                         **({"guard": False} if connections == "stateless"
+                            else {}))
+    said = lab.lbgen("check", path).stderr
+    assert ("come in fragments are dropped" in said) \
+        == (connections != "tracked")
+    apply(lab, path)
+    with Echo(lab, [5353], ipv6=True) as echo:
+        for client in lab.clients * 3:
+            with udp_socket(lab.hosts[client], ipv6=True) as sock:
+                if connections == "tracked":
+                    [(server, _)] = {ask(sock, VIP6, 5353, b"x" * size)
+                                     for size in (4000, 100, 9000)}
+                    assert server in lab.servers
+                else:
+                    assert ask(sock, VIP6, 5353, b"x" * 4000,
+                               timeout=0.1) is None
+        assert connections == "tracked" or not any(echo.seen.values())
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("snat, peer", [(False, None), (True, VIP6),
+                                        ("fd00::200", "fd00::200")])
+def test_snat_and_hairpin(lab, protocol, snat, peer):
+    """A server is its own client, and sees another address then; with snat, so
+    do all."""
+    apply(lab, web(lab, [1, 1, 1], protocol=protocol, snat=snat))
+    traffic = lab.connect("c1", VIP6, 80, 300, proto=protocol, peer=peer)
+    own = lab.connect("s1", VIP6, 80, 300, proto=protocol, peer=peer or VIP6)
+    for counts in traffic, own:
+        assert not counts.failures
+        assert_shares(counts, [1, 1, 1], 300)
+
+
+def test_proxy_arp_is_refused(lab):
+    said = lab.lbgen("check", web(lab, proxy_arp=True), check=1).stderr
+    assert "proxy_arp is for IPv4, and this pool has an IPv6 vip" in said

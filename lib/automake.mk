@@ -78,6 +78,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/discover-probe.h \
 	lib/discover.c \
 	lib/discover.h \
+	lib/document-json.c \
+	lib/document-json.h \
 	lib/document-keys.c \
 	lib/document-keys.h \
 	lib/document-problem.c \

@@ -7,6 +7,7 @@
 #include <yaml.h>
 
 #include "lib/arena.h"
+#include "lib/document-json.h"
 #include "lib/document-keys.h"
 #include "lib/document-problem.h"
 #include "lib/input.h"
@@ -441,6 +442,22 @@ document_read_memory(const char *name, const char *text, size_t size,
     if (!ok) {
         document_destroy(document);
         return NULL;
+    }
+    return document;
+}
+
+struct document *
+document_read_record(const char *name, const char *text, size_t size,
+                     struct diags *diags)
+{
+    struct document *document = lb_xcalloc(1, sizeof *document);
+
+    document->name = lb_xstrdup(name);
+    document->root = document_json_read(document->name, text, size,
+                                        &document->arena);
+    if (!document->root) {
+        document_destroy(document);
+        document = document_read_memory(name, text, size, diags);
     }
     return document;
 }

@@ -66,6 +66,11 @@ struct document *document_read_file(const char *file_name, struct diags *);
 /* Reads 'size' bytes of 'text'; 'name' stands for the file in messages. */
 struct document *document_read_memory(const char *name, const char *text,
                                       size_t size, struct diags *);
+
+/* Likewise, for text that lbgen wrote itself: faster, if it is as that is
+ * written (lib/document-json.h). */
+struct document *document_read_record(const char *name, const char *text,
+                                      size_t size, struct diags *);
 void document_destroy(struct document *);
 
 /* The name given to document_read_*(), owned by the document.  Standard input

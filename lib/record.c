@@ -247,7 +247,7 @@ parse_document(const char *text, size_t size, struct document **document)
     enum record_result result = RECORD_DAMAGED;
     unsigned long version;
 
-    *document = document_read_memory("record", text, size, diags);
+    *document = document_read_record("record", text, size, diags);
     if (*document && parse_number(node_get(document_root(*document), "lbgen"),
                                   UINT16_MAX, &version)) {
         result = version > RECORD_VERSION ? RECORD_NEWER : RECORD_OK;

@@ -88,6 +88,7 @@ EXTRA_DIST += \
 	tests/test_explain.py \
 	tests/test_health.py \
 	tests/test_ipv6.py \
+	tests/test_json.py \
 	tests/test_lab.py \
 	tests/test_labs.py \
 	tests/test_locking.py \

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/document-json.h"
 #include "lib/document.h"
+#include "lib/input.h"
 #include "lib/model.h"
 
 /* Prints messages to standard error and returns the exit status. */
@@ -66,6 +68,29 @@ lbtest_document(int argc LB_UNUSED, char *argv[])
         putchar('\n');
     }
     document_destroy(document);
+    return finish(diags);
+}
+
+/* document-json < TEXT: prints the tree as "document" does, or nothing if the
+ * text is left to the reader of YAML. */
+int
+lbtest_document_json(int argc LB_UNUSED, char *argv[] LB_UNUSED)
+{
+    struct arena arena = { NULL, 0, 0 };
+    struct diags *diags = diags_create();
+    const struct node *root;
+    char *text;
+    size_t size;
+
+    if (input_read("-", "<stdin>", DOCUMENT_MAX_SIZE, &text, &size, diags)) {
+        root = document_json_read("<stdin>", text, size, &arena);
+        if (root) {
+            print_node(root);
+            putchar('\n');
+        }
+        free(text);
+    }
+    arena_uninit(&arena);
     return finish(diags);
 }
 

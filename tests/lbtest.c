@@ -25,6 +25,7 @@ static const struct test tests[] = {
     { "diags", lbtest_diags },
     { "distribute", lbtest_distribute },
     { "document", lbtest_document },
+    { "document-json", lbtest_document_json },
     { "dpif-show", lbtest_dpif_show },
     { "edit-distance", lbtest_edit_distance },
     { "explain", lbtest_explain },

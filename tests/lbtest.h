@@ -26,6 +26,7 @@ int lbtest_health_track(int argc, char *argv[]);
 /* lbtest-model.c */
 int lbtest_diags(int argc, char *argv[]);
 int lbtest_document(int argc, char *argv[]);
+int lbtest_document_json(int argc, char *argv[]);
 int lbtest_edit_distance(int argc, char *argv[]);
 int lbtest_ip(int argc, char *argv[]);
 int lbtest_mac(int argc, char *argv[]);

@@ -423,7 +423,8 @@ sets_to_json(const struct assignment *a, const double *asked)
 }
 
 static struct json *
-status_pool_to_json(const struct bridge *bridge, const struct learned *learned,
+status_pool_to_json(const struct reach_view *view,
+                    const struct learned *learned,
                     const struct assignment *a, const struct traffic *traffic)
 {
     struct json *object = pool_to_json(a);
@@ -432,7 +433,7 @@ status_pool_to_json(const struct bridge *bridge, const struct learned *learned,
     double *asked = lb_xcalloc(n, sizeof *asked);
     struct reach reach;
 
-    reach_compute(bridge, a, &reach);
+    reach_compute(view, a, &reach);
     pool_asked_shares(a->pool, asked);
     put_string(object, "name", a->pool->name);
     for (size_t i = 0; i < n; i++) {
@@ -462,15 +463,18 @@ report_status_json(const struct bridge *bridge, const struct learned *learned,
     struct json *object = json_object_create();
     struct json *pools = json_array_create_empty();
     struct traffic **traffic = traffic_collect(bridge);
+    struct reach_view view;
 
+    reach_view_init(&view, bridge);
     for (size_t i = 0; i < bridge->assignments.n_pools; i++) {
         const struct assignment *a = &bridge->assignments.pools[i];
 
         if (!pool || !strcmp(pool, a->pool->name)) {
-            json_array_add(pools, status_pool_to_json(bridge, learned, a,
+            json_array_add(pools, status_pool_to_json(&view, learned, a,
                                                       traffic[i]));
         }
     }
+    reach_view_uninit(&view);
     traffic_free(traffic, bridge);
     put_string(object, "bridge", name);
     put_integer(object, "drift", n_drift);

@@ -555,7 +555,7 @@ write_status_health(FILE *stream, const struct pool *pool)
 }
 
 static void
-write_status_pool(FILE *stream, const struct bridge *bridge,
+write_status_pool(FILE *stream, const struct reach_view *view,
                   const struct learned *learned, const struct assignment *a,
                   const struct traffic *traffic)
 {
@@ -565,7 +565,7 @@ write_status_pool(FILE *stream, const struct bridge *bridge,
     char vip[PROPERTY_STRLEN], policy[PROPERTY_STRLEN], mac[MAC_STRLEN];
     struct reach reach;
 
-    reach_compute(bridge, a, &reach);
+    reach_compute(view, a, &reach);
     pool_asked_shares(pool, asked);
     pool_properties[0].format(pool, vip, sizeof vip);
     pool_properties[2].format(pool, policy, sizeof policy);
@@ -604,7 +604,9 @@ report_status_text(const struct bridge *bridge, const struct learned *learned,
 {
     size_t n = bridge->assignments.n_pools;
     struct traffic **traffic = traffic_collect(bridge);
+    struct reach_view view;
 
+    reach_view_init(&view, bridge);
     fprintf(stream, "bridge %s: %zu pool%s", name, bridge->n_pools,
             bridge->n_pools == 1 ? "" : "s");
     if (bridge->has_settings) {
@@ -624,8 +626,9 @@ report_status_text(const struct bridge *bridge, const struct learned *learned,
 
         if (!pool || !strcmp(pool, a->pool->name)) {
             putc('\n', stream);
-            write_status_pool(stream, bridge, learned, a, traffic[i]);
+            write_status_pool(stream, &view, learned, a, traffic[i]);
         }
     }
+    reach_view_uninit(&view);
     traffic_free(traffic, bridge);
 }

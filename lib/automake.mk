@@ -100,6 +100,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/generation.h \
 	lib/group-desc.c \
 	lib/group-desc.h \
+	lib/group-repeat.c \
+	lib/group-repeat.h \
 	lib/health-track.c \
 	lib/health-track.h \
 	lib/health.c \

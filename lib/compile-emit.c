@@ -153,16 +153,11 @@ compiler_put_pass(struct compiler *c)
     act_resubmit(&c->acts, c->settings->entry_table);
 }
 
-void
-compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
-                    const struct source_loc *loc)
+/* Notes where 'group', unless that is NULL, comes from, and checks its size. */
+static void
+finish_group(struct compiler *c, struct of_group *group,
+             const struct source_loc *loc)
 {
-    struct of_group *group;
-
-    if (gm->type != OFPGT11_SELECT) {
-        group_mark(gm);
-    }
-    group = ofstate_add_group(c->desired, gm);
     if (group) {
         group->loc = *loc;
         if (group->message->size > MAX_GROUP) {
@@ -171,6 +166,26 @@ compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
                        group->message->size, MAX_GROUP);
         }
     }
+}
+
+void
+compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
+                    const struct source_loc *loc)
+{
+    if (gm->type != OFPGT11_SELECT) {
+        group_mark(gm);
+    }
+    finish_group(c, ofstate_add_group(c->desired, gm), loc);
+}
+
+void
+compiler_emit_repeated(struct compiler *c, struct ofputil_group_mod *gm,
+                       const struct group_repeat *repeats, size_t n,
+                       const struct source_loc *loc)
+{
+    finish_group(c, ofstate_add_group_message(
+                        c->desired, gm->group_id,
+                        group_repeat_message(gm, repeats, n)), loc);
 }
 
 void

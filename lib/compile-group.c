@@ -3,6 +3,7 @@
 
 #include "lib/compile-pool.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <openvswitch/ofp-actions.h>
@@ -124,6 +125,30 @@ tier_group_id(const struct assignment *a, size_t tier)
             : assignment_group_id(a));
 }
 
+/* Puts into 'gm' a bucket for each server that has one of every 'step' of
+ * 'slots'.  Returns their numbers by server, for the caller to free. */
+static size_t *
+add_buckets(struct compiler *c, const struct assignment *a,
+            const uint16_t *slots, size_t step, struct ofputil_group_mod *gm)
+{
+    size_t *buckets = lb_xcalloc(a->pool->n_servers, sizeof *buckets);
+    size_t n = 0;
+
+    memset(buckets, 0xff, a->pool->n_servers * sizeof *buckets);
+    ovs_list_init(&gm->buckets);
+    for (size_t i = 0; i < a->pool->n_slots; i += step) {
+        if (slots[i] != SLOT_NONE && buckets[slots[i]] == SIZE_MAX) {
+            struct ofputil_bucket *bucket = chain_add_server(c, a, slots[i],
+                                                             gm);
+
+            bucket->weight = 1;
+            bucket->bucket_id = n;
+            buckets[slots[i]] = n++;
+        }
+    }
+    return buckets;
+}
+
 /* A table that is larger than a group can be counts every n-th slot. */
 static void
 compile_table(struct compiler *c, const struct assignment *a, size_t tier)
@@ -136,19 +161,23 @@ compile_table(struct compiler *c, const struct assignment *a, size_t tier)
         .group_id = tier_group_id(a, tier),
     };
 
-    ovs_list_init(&gm.buckets);
+    struct group_repeat *repeats = lb_xcalloc(a->pool->n_slots,
+                                              sizeof *repeats);
+    size_t *buckets = add_buckets(c, a, slots, step, &gm);
+    size_t n = 0;
+
     compiler_set_selection(a->pool, &gm.props);
     for (size_t i = 0; i < a->pool->n_slots; i += step) {
         if (slots[i] != SLOT_NONE) {
-            struct ofputil_bucket *bucket = chain_add_server(c, a, slots[i],
-                                                             &gm);
-
-            bucket->weight = 1;
-            bucket->bucket_id = i / step;
+            repeats[n++] = (struct group_repeat) {
+                buckets[slots[i]], i / step
+            };
         }
     }
-    compiler_emit_group(c, &gm, &a->pool->loc);
+    compiler_emit_repeated(c, &gm, repeats, n, &a->pool->loc);
     ofputil_uninit_group_mod(&gm);
+    free(buckets);
+    free(repeats);
 }
 
 void

@@ -14,6 +14,7 @@
 #include <openvswitch/ofpbuf.h>
 
 #include "lib/compile.h"
+#include "lib/group-repeat.h"
 #include "lib/layout.h"
 #include "lib/liveness.h"
 
@@ -77,6 +78,12 @@ void compiler_put_pass(struct compiler *);
  * mark here. */
 void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
                          const struct source_loc *loc);
+
+/* Adds a select group of 'n' buckets, which are those of 'gm' as 'repeats' has
+ * it. */
+void compiler_emit_repeated(struct compiler *, struct ofputil_group_mod *gm,
+                            const struct group_repeat *repeats, size_t n,
+                            const struct source_loc *loc);
 
 /* The number of one of lbgen's own tables. */
 uint8_t compiler_table(const struct compiler *, enum layout_table);

@@ -582,6 +582,7 @@ explain_create(const struct bridge *bridge, const char *name,
                const struct learned *learned)
 {
     struct explanation *e = lb_xcalloc(1, sizeof *e);
+    struct reach_view view;
     struct reach reach;
 
     e->assignment = a;
@@ -593,7 +594,9 @@ explain_create(const struct bridge *bridge, const char *name,
     pool_asked_shares(a->pool, e->asked);
     init_packet(e, question);
 
-    reach_compute(bridge, a, &reach);
+    reach_view_init(&view, bridge);
+    reach_compute(&view, a, &reach);
+    reach_view_uninit(&view);
     e->group_id = reach_first_group(bridge, a);
     find_resident(e, bridge);
     if (!e->is_resident) {

@@ -202,15 +202,15 @@ ofstate_add_group(struct ofstate *state, struct ofputil_group_mod *gm)
                                                              NULL, -1)));
 }
 
-void
+struct of_group *
 ofstate_add_group_message(struct ofstate *state, uint32_t id,
                           struct ofpbuf *message)
 {
     if (ofstate_find_group(state, id)) {
         ofpbuf_delete(message);
-    } else {
-        insert_group(state, id, message);
+        return NULL;
     }
+    return insert_group(state, id, message);
 }
 
 static bool

@@ -72,9 +72,10 @@ struct of_group *ofstate_add_group(struct ofstate *,
 
 /* Adds the group 'id' that 'message' (taken over), an "add or modify" with
  * transaction id 0, makes.  It need not be encoded as libopenvswitch would do
- * it.  If the state already has a group with that id, that stays as it is. */
-void ofstate_add_group_message(struct ofstate *, uint32_t id,
-                               struct ofpbuf *message);
+ * it.  Returns it, or NULL if the state already has a group with that id, which
+ * stays as it is. */
+struct of_group *ofstate_add_group_message(struct ofstate *, uint32_t id,
+                                           struct ofpbuf *message);
 
 /* The entry of 'state' that has the same key as 'like', which is in another
  * state, or NULL. */

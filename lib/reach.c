@@ -8,7 +8,6 @@
 #include "lib/found.h"
 #include "lib/layout.h"
 #include "lib/tiers.h"
-#include "lib/liveness.h"
 
 /* The member id that 'a' stays at, or 0. */
 static uint16_t
@@ -103,50 +102,68 @@ take_group(const struct assignment *a, const struct pick_group *group,
     }
 }
 
-/* Looks at the servers' ports. */
-static void
-take_ports(const struct bridge *bridge, const struct assignment *a,
-           struct reach *reach)
-{
-    struct watcher watcher;
-    struct model model;
-
-    bridge_model(bridge, &model, NULL, NULL);
-    watcher_init(&watcher, &model, &bridge->ports);
-    for (size_t i = 0; i < a->pool->n_servers; i++) {
-        const struct server *server = &a->pool->servers[i];
-        struct server_reach *r = &reach->servers[i];
-
-        r->is_watched = (watcher_find_port(&watcher, a->pool, server)
-                         != PORT_NONE);
-        r->is_up = (server_is_located(server)
-                    && ports_is_live(&bridge->ports,
-                                     ports_find(&bridge->ports,
-                                                server_interface(server))));
-    }
-    watcher_uninit(&watcher);
-    bridge_model_uninit(&model);
-}
-
-static void
-count_unserved(const struct bridge *bridge, const struct assignment *a,
-               struct reach *reach)
+void
+reach_view_init(struct reach_view *view, const struct bridge *bridge)
 {
     const struct of_flow *flow;
+    struct model model;
 
+    view->bridge = bridge;
+    bridge_model(bridge, &model, NULL, NULL);
+    watcher_init(&view->watcher, &model, &bridge->ports);
+    bridge_model_uninit(&model);
+    view->empty = lb_xcalloc(UINT16_MAX + 1, sizeof *view->empty);
     HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
-        if (cookie_kind(flow->cookie) == COOKIE_EMPTY
-            && cookie_pool(flow->cookie) == a->id) {
-            reach->counts_unserved = true;
-            reach->n_unserved = flow->n_packets;
+        if (cookie_kind(flow->cookie) == COOKIE_EMPTY) {
+            view->empty[cookie_pool(flow->cookie)] = flow;
         }
     }
 }
 
 void
-reach_compute(const struct bridge *bridge, const struct assignment *a,
+reach_view_uninit(struct reach_view *view)
+{
+    watcher_uninit(&view->watcher);
+    free(view->empty);
+}
+
+/* Looks at the servers' ports. */
+static void
+take_ports(const struct reach_view *view, const struct assignment *a,
+           struct reach *reach)
+{
+    const struct ports *ports = &view->bridge->ports;
+
+    for (size_t i = 0; i < a->pool->n_servers; i++) {
+        const struct server *server = &a->pool->servers[i];
+        struct server_reach *r = &reach->servers[i];
+
+        r->is_watched = (watcher_find_port(&view->watcher, a->pool, server)
+                         != PORT_NONE);
+        r->is_up = (server_is_located(server)
+                    && ports_is_live(ports,
+                                     ports_find(ports,
+                                                server_interface(server))));
+    }
+}
+
+static void
+count_unserved(const struct reach_view *view, const struct assignment *a,
+               struct reach *reach)
+{
+    const struct of_flow *flow = view->empty[a->id];
+
+    if (flow) {
+        reach->counts_unserved = true;
+        reach->n_unserved = flow->n_packets;
+    }
+}
+
+void
+reach_compute(const struct reach_view *view, const struct assignment *a,
               struct reach *reach)
 {
+    const struct bridge *bridge = view->bridge;
     const struct alive alive = { &bridge->installed, &bridge->ports };
     uint32_t id = reach_first_group(bridge, a);
     struct pick_group *group = pick_follow(&alive, &id);
@@ -156,8 +173,8 @@ reach_compute(const struct bridge *bridge, const struct assignment *a,
         .pinned_tier = reach_pinned_tier(bridge, a),
     };
     reach->is_pinned = reach->pinned_tier != SIZE_MAX;
-    take_ports(bridge, a, reach);
-    count_unserved(bridge, a, reach);
+    take_ports(view, a, reach);
+    count_unserved(view, a, reach);
     if (!group || pool_has_slot_flows(a->pool)
         || pool_selection(a->pool) == POLICY_BY_TURN) {
         double dead = (pool_selection(a->pool) == POLICY_BY_TURN

@@ -9,6 +9,7 @@
  * the groups and ports of a bridge as they were read.  Pure. */
 
 #include "lib/bridge.h"
+#include "lib/liveness.h"
 #include "lib/pick.h"
 
 struct server_reach {
@@ -26,8 +27,19 @@ struct reach {
     size_t pinned_tier;
 };
 
-/* Fills in '*reach' for 'a', a pool of 'bridge'. */
-void reach_compute(const struct bridge *bridge, const struct assignment *a,
+/* What is the same for all pools of a bridge, found out once. */
+struct reach_view {
+    const struct bridge *bridge;    /* Borrowed. */
+    struct watcher watcher;
+    const struct of_flow **empty;   /* By pool id, what counts packets that no
+                                     * server was there for, or NULL. */
+};
+
+void reach_view_init(struct reach_view *, const struct bridge *);
+void reach_view_uninit(struct reach_view *);
+
+/* Fills in '*reach' for 'a', a pool of the bridge of 'view'. */
+void reach_compute(const struct reach_view *view, const struct assignment *a,
                    struct reach *reach);
 void reach_uninit(struct reach *);
 

@@ -33,7 +33,6 @@ endif
 
 EXTRA_DIST += \
 	tests/bench \
-	tests/bench_refresh.py \
 	tests/conftest.py \
 	tests/demo.py \
 	tests/errors \
@@ -163,10 +162,3 @@ soak: lbgen/lbgen tests/traffic
 	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
 	    '$(abs_top_srcdir)/tests/soak.py' $(SOAK_ARGS)
 .PHONY: soak
-
-# Weights by load against fixed ones.  BENCH_ARGS are seconds for each.
-bench-refresh: lbgen/lbgen
-	@LBGEN='$(abs_top_builddir)/lbgen/lbgen' SRCDIR='$(abs_top_srcdir)' \
-	PYTHONDONTWRITEBYTECODE=1 $(srcdir)/tests/sandbox /usr/bin/python3 \
-	    '$(abs_top_srcdir)/tests/bench_refresh.py' $(BENCH_ARGS)
-.PHONY: bench-refresh

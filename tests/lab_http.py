@@ -13,21 +13,22 @@ NGINX_CONF = """\
 user root;
 daemon off;
 master_process off;
-worker_rlimit_nofile 4096;
+worker_rlimit_nofile {files};
 pid {prefix}.pid;
 error_log {prefix}.log;
-events {{ worker_connections 2048; }}
+events {{ worker_connections {connections}; }}
 http {{
     access_log off;
-    keepalive_timeout 0;
+    {keepalive}
     client_body_temp_path {prefix}-body;
     proxy_temp_path {prefix}-proxy;
     fastcgi_temp_path {prefix}-fastcgi;
     uwsgi_temp_path {prefix}-uwsgi;
     scgi_temp_path {prefix}-scgi;
     server {{
-        listen {port} backlog=1024;
-        location / {{ return 200 "{name}\\n"; }}
+        listen {port} backlog={connections};
+        root {root};
+        location {location} {{ return 200 "{name}\\n"; }}
         location = /metrics {{
             default_type application/json;
             alias {metrics};
@@ -39,14 +40,19 @@ http {{
 
 class HttpServer:
     """An nginx on 'host' that answers with 'name', and those who ask for
-    /metrics with what was last told to say() on that host.  Stops with the
-    lab, or by stop()."""
+    /metrics with what was last told to say() on that host.  With 'root', only
+    "/" is the name and else there are the files of that directory, and
+    connections stay.  Stops with the lab, or by stop()."""
 
-    def __init__(self, lab, host, port, name):
+    def __init__(self, lab, host, port, name, root=None, connections=2048):
         prefix = f"{lab.rundir}/nginx-{host}-{port}"
         self.metrics = f"{lab.rundir}/metrics-{host}.json"
         path = lab.write(NGINX_CONF.format(
-            prefix=prefix, port=port, name=name, metrics=self.metrics),
+            prefix=prefix, port=port, name=name, metrics=self.metrics,
+            root=root or "/nonexistent", location="= /" if root else "/",
+            keepalive=("keepalive_requests 1000000;" if root
+                       else "keepalive_timeout 0;"),
+            connections=connections, files=2 * connections),
                          f"{os.path.basename(prefix)}.conf")
         with open(f"{prefix}.err", "w") as stderr:
             self.process = lab.popen(host, "nginx", "-c", path, stderr=stderr)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests/bench_refresh.py measures, in short: weights by load are worth
+"""What tests/bench/refresh.py measures, in short: weights by load are worth
 it where servers are of unequal strength."""
 
 import pytest
 
-import bench_refresh
+from bench import refresh
 
 pytestmark = [pytest.mark.switch, pytest.mark.slow]
 
@@ -12,15 +12,15 @@ pytestmark = [pytest.mark.switch, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def lab(make_module_lab):
     lab = make_module_lab(servers=2, clients=1)
-    bench_refresh.start(lab)
+    refresh.start(lab)
     return lab
 
 
 def test_sblb_against_random(lab):
     """At least the gain of the SBLB paper, 1.25, and use that is closer
     together."""
-    policies = bench_refresh.policies(bench_refresh.netns_pattern(lab))
-    random, sblb = (bench_refresh.measure(lab, policies[name], 4, settle=8)
+    policies = refresh.policies(refresh.netns_pattern(lab))
+    random, sblb = (refresh.measure(lab, policies[name], 4, settle=8)
                     for name in ("random", "sblb, capacity 3:1"))
     print(random, sblb)
     assert sblb["rate"] > 1.25 * random["rate"]

@@ -14,6 +14,7 @@ CHAPTERS = {"datapath": "What a connection, a request and a byte cost",
             "balance": "Shares asked for, and what comes of them",
             "disturbance": "Who is moved when a pool changes",
             "control": "From a file to the switch",
+            "refresh": "Weights by load: what a round costs, what it brings",
             "failover": "How long a service is away when its server dies"}
 
 

@@ -72,7 +72,7 @@ def run(contestant, path, seconds, concurrency, keep=False):
             os.unlink(csv)
         processes.append((csv, lab.popen(
             CLIENT, "ab", "-q", "-r", "-b", "65536", "-s", str(PATIENCE), "-t",
-            str(seconds), "-n", str(MOST), "-c", str(concurrency), "-e", csv,
+            str(max(1, round(seconds))), "-n", str(MOST), "-c", str(concurrency), "-e", csv,
             "-B", contestant.next_address(), *(["-k"] if keep else []),
             f"http://{target}{path}", stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True)))

@@ -4,7 +4,8 @@ and one client, all of them as tests/lab.py makes them."""
 
 import contextlib
 
-from lab import Lab, wait_for
+from lab import Lab
+from lab_http import HttpServer
 
 VIP = "10.0.0.100"
 VIP_MAC = "02:6c:0a:00:00:64"
@@ -13,30 +14,6 @@ SERVER_PORT = 8080
 CLIENT = "c1"
 PROCESSES = 3       # Of the client, side by side: see ab.py.
 BIG = 16            # MiB, of the file that bulk is measured with.
-
-NGINX_CONF = """\
-user root;
-daemon off;
-master_process off;
-worker_rlimit_nofile 8192;
-pid {dir}/nginx-{name}.pid;
-error_log {dir}/nginx-{name}.log;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    keepalive_requests 1000000;
-    client_body_temp_path {dir}/nginx-{name}-body;
-    proxy_temp_path {dir}/nginx-{name}-proxy;
-    fastcgi_temp_path {dir}/nginx-{name}-fastcgi;
-    uwsgi_temp_path {dir}/nginx-{name}-uwsgi;
-    scgi_temp_path {dir}/nginx-{name}-scgi;
-    server {{
-        listen {port} backlog=4096;
-        root {dir};
-        location = / {{ return 200 "{name}\\n"; }}
-    }}
-}}
-"""
 
 CLIENT_SETTINGS = """
     cd /proc/sys/net
@@ -75,14 +52,9 @@ class Stage(Lab):
         with open(f"{self.rundir}/big", "wb") as file:
             file.truncate(BIG << 20)
         for name in self.servers:
-            path = self.write(NGINX_CONF.format(
-                dir=self.rundir, name=name, port=SERVER_PORT),
-                f"nginx-{name}.conf")
-            with open(f"{self.rundir}/nginx-{name}.err", "w") as stderr:
-                self.run(name, "sysctl", "-qw", "net.core.somaxconn=4096")
-                self.popen(name, "nginx", "-c", path, stderr=stderr)
-            wait_for(lambda name=name: f":{SERVER_PORT} " in self.run(
-                name, "ss", "-Hltn").stdout, f"nginx on {name}")
+            self.run(name, "sysctl", "-qw", "net.core.somaxconn=4096")
+            HttpServer(self, name, SERVER_PORT, name, root=self.rundir,
+                       connections=4096)
 
     def forget(self, process):
         """One that has ended is none to end with the lab."""

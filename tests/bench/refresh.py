@@ -1,29 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Weights by load against fixed ones, where servers are of unequal strength.
+"""Chapter 6: what weights by load cost and what they bring.
 
-    tests/sandbox /usr/bin/python3 tests/bench_refresh.py [SECONDS]
+Cost: one round of "lbgen refresh" for many pools of ten servers, whose agents
+are real and reached over loopback, and answer after 50 ms.  The first round
+has nothing to compare with; the median is of those after it.
 
-The experiment of the SBLB paper (100 clients at a time, policies side by side)
-and that of adaptive round robin in containers, on hosts of our own: two
+Gain: the experiment of the SBLB paper (100 clients at a time, policies side by
+side) and that of adaptive round robin in containers, on hosts of our own: two
 servers of which one is three times as strong.  What they are short of is
 workers, 6 and 2, each busy for 20 ms with a request; nothing else is limited,
 so the machine's own CPUs do not blur it.  Utilisation is the busy time of the
-workers, which is what each server reports as its CPU.
-
-"refresh" runs each second.  Each policy has time to settle before it is
-measured.
+workers, which is what each server reports as its CPU.  "refresh" runs each
+second, and each policy has time to settle before it is measured.
 """
 
 import json
-import os
 import re
-import sys
+import shutil
+import statistics
 import threading
 import time
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
-from lab import Lab     # noqa: E402
+from bench import machine, settings
+from bench.control import run_once
+from bench.report import Table, say
+from lab import Lab, wait_for
 
 VIP = "10.0.0.100"
 STRENGTH = {"s1": 6, "s2": 2}   # Workers.
@@ -183,19 +184,106 @@ def netns_pattern(lab):
     return path[:-2] + "{name}"
 
 
-def main(seconds):
-    print(f"{'policy':20} {'req/s':>8} {'gain':>6} {'mean ms':>8} "
-          f"{'p95 ms':>8} {'s1 share':>9} {'use s1':>7} {'use s2':>7}")
+def run_gain(seconds):
+    """Returns a mapping from policies to figures."""
+    results = {}
+    if not shutil.which("hey"):
+        say("  gain: left out, hey is not installed")
+        return results
     with Lab(servers=2, clients=1) as lab:
         start(lab)
-        base = None
-        for name, settings in policies(netns_pattern(lab)).items():
-            m = measure(lab, settings, seconds)
-            base = base or m["rate"]
-            print(f"{name:20} {m['rate']:8.0f} {m['rate'] / base:6.2f} "
-                  f"{m['mean']:8.0f} {m['p95']:8.0f} {m['share']:9.2f} "
-                  f"{m['use'][0]:7.2f} {m['use'][1]:7.2f}", flush=True)
+        for name, each in policies(netns_pattern(lab)).items():
+            if settings.wants(name):
+                results[name] = measure(lab, each, seconds)
+    return results
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
+def print_gain(results):
+    table = Table("", "req/s", "gain", "mean ms", "p95 ms", "s1 share",
+                  "use s1", "use s2")
+    base = next(iter(results.values()))["rate"]
+    for name, m in results.items():
+        table.row(name, f"{m['rate']:.0f}", f"{m['rate'] / base:.2f}",
+                  f"{m['mean']:.0f}", f"{m['p95']:.0f}", f"{m['share']:.2f}",
+                  f"{m['use'][0]:.2f}", f"{m['use'][1]:.2f}")
+    table.print()
+
+
+# What it costs.
+
+AGENT_PORT = 9999
+AGENT_SECONDS = 0.05
+MOST_POOLS = 1000           # Of settings.POOLS, for as many agents.
+N_SERVERS = 10
+N_ROUNDS = 3                # After the first.
+
+AGENTS = f"""
+import asyncio
+async def answer(reader, writer):
+    await asyncio.sleep({AGENT_SECONDS})
+    try:
+        writer.write(b"up 75%\\n")
+        await writer.drain()
+        writer.close()
+    except OSError:
+        pass
+async def main():
+    server = await asyncio.start_server(answer, "0.0.0.0", {AGENT_PORT},
+                                        backlog=4096)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+def write_many(lab, n):
+    """'n' pools whose servers are called by the addresses of their agents."""
+    return lab.file(*({
+        "name": f"p{i}", "vip": f"10.1.{i // 250}.{i % 250 + 1}", "port": 80,
+        "weights": {"policy": "static",
+                    "from": [{"agent": f"{{name}}:{AGENT_PORT}"}]},
+        "servers": [{"name": f"127.{1 + i // 250}.{i % 250}.{j + 1}",
+                     "ip": f"10.0.0.{j + 1}", "port": 1000 + i,
+                     "interface": lab.hosts["s1"].port,
+                     "mac": "02:00:00:00:00:01"}
+                    for j in range(N_SERVERS)]} for i in range(n)))
+
+
+def run_cost(n):
+    """Times the rounds of a file with 'n' pools."""
+    with Lab(servers=1, clients=0) as lab:
+        lab.run(lab.netns, "ip", "link", "set", "lo", "up")
+        agents = lab.popen(lab.netns, "/usr/bin/python3", "-c", AGENTS)
+        wait_for(lambda: f":{AGENT_PORT} " in lab.run(
+            lab.netns, "ss", "-Hltn").stdout, "the agents")
+        path = write_many(lab, n)
+        lab.lbgen("apply", path, timeout=600)
+        rounds = [run_once(lab, ["refresh", path])
+                  for _ in range(1 + N_ROUNDS)]
+        return {"pools": n, "servers": N_SERVERS,
+                "first": rounds[0][0],
+                "seconds": statistics.median(r[0] for r in rounds[1:]),
+                "processor": statistics.median(r[1] for r in rounds[1:]),
+                "memory": max(r[2] for r in rounds),
+                "agents": machine.cpu_seconds(agents.pid) / len(rounds)}
+
+
+def print_cost(results):
+    table = Table("one round", *(f"{r['pools']} x {r['servers']}"
+                                 for r in results))
+    for title, key, factor in (
+            ("first, ms", "first", 1000), ("ms", "seconds", 1000),
+            ("of its own processor time, ms", "processor", 1000),
+            ("of the agents', ms", "agents", 1000), ("MiB", "memory", 1)):
+        table.row(title, *(f"{factor * r[key]:.0f}" for r in results))
+    table.print()
+
+
+def run():
+    """Runs the chapter.  Returns what goes into the JSON."""
+    cost = [run_cost(n) for n in settings.POOLS if n <= MOST_POOLS]
+    print_cost(cost)
+    say()
+    gain = run_gain(max(1, round(5 * settings.SECONDS)))
+    if gain:
+        print_gain(gain)
+    return {"cost": cost, "gain": gain}

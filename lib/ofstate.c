@@ -25,7 +25,6 @@ static void
 flow_destroy(struct of_flow *flow)
 {
     minimatch_destroy(&flow->match);
-    ofpbuf_delete(flow->message);
     free(flow);
 }
 
@@ -144,22 +143,37 @@ without_xid(struct ofpbuf *message)
     return message;
 }
 
+/* Creates a flow with copies of 'message' and 'match', and zeros else. */
+static struct of_flow *
+create_flow(const struct ofpbuf *message, const struct minimatch *match)
+{
+    struct of_flow *flow = lb_xmalloc(sizeof *flow + message->size);
+
+    memset(flow, 0, sizeof *flow);
+    memcpy(flow->bytes, message->data, message->size);
+    ofpbuf_use_const(&flow->buf, flow->bytes, message->size);
+    flow->message = &flow->buf;
+    minimatch_clone(&flow->match, match);
+    return flow;
+}
+
 struct of_flow *
 ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
 {
     uint32_t hash = flow_hash(fm->table_id, fm->priority, &fm->match);
     struct of_flow *flow;
+    struct ofpbuf *message;
 
     if (find_flow(state, fm->table_id, fm->priority, &fm->match, hash)) {
         return NULL;
     }
-    flow = lb_xcalloc(1, sizeof *flow);
+    message = ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM);
+    ((struct ofp_header *) message->data)->xid = 0;
+    flow = create_flow(message, &fm->match);
+    ofpbuf_delete(message);
     flow->table = fm->table_id;
     flow->priority = fm->priority;
     flow->cookie = be64toh(fm->new_cookie);
-    minimatch_clone(&flow->match, &fm->match);
-    flow->message = without_xid(
-        ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM));
     hmap_insert(&state->flows, &flow->node, hash);
     return flow;
 }
@@ -170,10 +184,11 @@ ofstate_copy_flow(struct ofstate *state, const struct of_flow *flow)
     struct of_flow *copy;
 
     if (!ofstate_find_flow(state, flow)) {
-        copy = lb_xmalloc(sizeof *copy);
-        *copy = *flow;
-        minimatch_clone(&copy->match, &flow->match);
-        copy->message = ofpbuf_clone(flow->message);
+        copy = create_flow(flow->message, &flow->match);
+        copy->table = flow->table;
+        copy->priority = flow->priority;
+        copy->cookie = flow->cookie;
+        copy->loc = flow->loc;
         hmap_insert(&state->flows, &copy->node, flow->node.hash);
     }
 }

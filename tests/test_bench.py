@@ -9,6 +9,7 @@ import contextlib
 import pytest
 
 from bench import balance, control, datapath, disturbance, failover
+from bench import refresh, settings
 from bench.contestants.lbgen import Lbgen
 from bench.contestants.naive import Naive
 from bench.contestants.plain import Plain
@@ -38,6 +39,10 @@ def test_nothing_grows_faster_than_the_file():
     few, many = (control.measure(n, repeat=1)[1] for n in (20, 200))
     for name, seconds in many.items():
         assert seconds < 25 * few[name] + .1, name
+    # And what is about one pool does not grow with the others.
+    for name in "weight", "drain", "status of one pool", "explain":
+        assert many[name] < 3 * few[name] + .03, name
+    assert many["weight"] < many["apply, one weight"] / 2
 
 
 # The bench itself, with those who take part that need no package of their own.
@@ -87,6 +92,25 @@ def test_maglev():
     for change, weights in disturbance.CHANGES.items():
         ideal = disturbance.ideal(weights)
         assert ideal <= moved[change] + .002 < ideal + .02
+
+
+def test_rounds_of_refresh_are_measured():
+    """Agents that take 50 ms are asked at the same time."""
+    cost = refresh.run_cost(10)
+    assert cost["seconds"] >= refresh.AGENT_SECONDS
+    assert cost["seconds"] < 100 * refresh.AGENT_SECONDS
+    assert cost["agents"] > 0
+
+
+def test_only_those_that_are_wanted(monkeypatch):
+    monkeypatch.setattr(settings, "ONLY", ["naive-hash", "sticky"])
+    assert settings.wants("naive hash") and settings.wants("lbgen sticky")
+    assert not settings.wants("naive") and not settings.wants("ovn")
+    names = [case[1].get("name", case[0].name) for case in balance.CASES]
+    assert {name for name in names if settings.wants(name)} \
+        == {"naive hash", "lbgen sticky"}
+    monkeypatch.setattr(settings, "ONLY", [])
+    assert all(map(settings.wants, names))
 
 
 def test_messages_are_counted():

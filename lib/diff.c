@@ -211,6 +211,12 @@ changes_uninit(struct changes *changes)
     free(changes->changes);
 }
 
+/* All of a cookie but a bit that is 0 in each of lbgen's.  With a mask of all
+ * ones the switch would not look for the match but go through all flows that
+ * have the cookie, and as some have ten thousands in common, the time to
+ * delete them would grow with the square. */
+#define WHOLE_COOKIE (UINT64_MAX >> 1)
+
 /* Deletes 'flow', as long as it still has our cookie. */
 static struct ofpbuf *
 delete_flow_message(const struct of_flow *flow)
@@ -220,7 +226,7 @@ delete_flow_message(const struct of_flow *flow)
         .table_id = flow->table,
         .command = OFPFC_DELETE_STRICT,
         .cookie = htobe64(flow->cookie),
-        .cookie_mask = UINT64_MAX,
+        .cookie_mask = htobe64(WHOLE_COOKIE),
         .new_cookie = UINT64_MAX,
         .buffer_id = UINT32_MAX,
         .out_port = OFPP_ANY,

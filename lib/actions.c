@@ -109,13 +109,21 @@ act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
 }
 
 void
-act_shift_left(struct ofpbuf *acts, enum mf_field_id field)
+act_move_at(struct ofpbuf *acts, enum mf_field_id src, unsigned int src_ofs,
+            enum mf_field_id dst, unsigned int dst_ofs, unsigned int n_bits)
 {
     struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
 
-    move->src = act_low_bits(field, 31);
-    move->dst = act_low_bits(field, 31);
-    move->dst.ofs = 1;
+    move->src = act_low_bits(src, n_bits);
+    move->src.ofs = src_ofs;
+    move->dst = act_low_bits(dst, n_bits);
+    move->dst.ofs = dst_ofs;
+}
+
+void
+act_shift_left(struct ofpbuf *acts, enum mf_field_id field)
+{
+    act_move_at(acts, field, 0, field, 1, 31);
 }
 
 void
@@ -126,11 +134,8 @@ act_look_at(struct ofpbuf *acts, enum mf_field_id field_id,
 
     for (unsigned int ofs = 0; ofs < field->n_bits; ofs += 32) {
         unsigned int left = field->n_bits - ofs;
-        struct ofpact_reg_move *move = ofpact_put_REG_MOVE(acts);
 
-        move->src = act_low_bits(field_id, left < 32 ? left : 32);
-        move->src.ofs = ofs;
-        move->dst = act_low_bits(scratch, move->src.n_bits);
+        act_move_at(acts, field_id, ofs, scratch, 0, left < 32 ? left : 32);
     }
 }
 
@@ -236,32 +241,22 @@ put_nat(struct ofpbuf *acts, uint16_t flags, const struct ip *ip)
     return nat;
 }
 
-/* Notes in a connection's label where this packet is from, and 'flags'. */
-static void
-put_label(struct ofpbuf *acts, uint64_t flags)
-{
-    union mf_value value, mask;
-
-    memset(&value, 0, sizeof value);
-    memset(&mask, 0, sizeof mask);
-    value.be128.be64.lo = htobe64(flags);
-    mask.be128.be64.lo = htobe64(LABEL_FLAGS);
-    act_move(acts, MFF_ETH_SRC, MFF_CT_LABEL, LABEL_MAC_BITS);
-    set_field(acts, MFF_CT_LABEL, &value, &mask);
-}
-
 void
 act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
-              uint16_t port, uint32_t mark, uint32_t mark_mask,
-              uint64_t label_flags)
+              uint16_t port, uint16_t member, uint16_t special)
 {
     size_t ofs = ct_begin(acts, NX_CT_F_COMMIT, zone, NX_CT_RECIRC_NONE);
+    uint32_t mark = (uint32_t) member << MARK_MEMBER_SHIFT;
 
     put_nat(acts, NX_NAT_F_DST, ip)->range.proto.min = port;
-    act_move(acts, MFF_IN_PORT, MFF_CT_MARK, 16);
-    act_set_bits(acts, MFF_CT_MARK, mark, mark_mask);
-    if (label_flags) {
-        put_label(acts, label_flags);
+    if (special) {
+        act_set_u32(acts, MFF_CT_MARK, mark | special);
+        act_move(acts, MFF_ETH_SRC, MFF_CT_LABEL, LABEL_MAC_BITS);
+        act_move_at(acts, MFF_IN_PORT, 0, MFF_CT_LABEL, LABEL_PORT_OFS,
+                    MARK_PORT_BITS);
+    } else {
+        act_move(acts, MFF_IN_PORT, MFF_CT_MARK, MARK_PORT_BITS);
+        act_set_bits(acts, MFF_CT_MARK, mark, MARK_MEMBER_MASK);
     }
     ct_finish(acts, ofs);
 }

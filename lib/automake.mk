@@ -50,6 +50,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/compile-fragment.c \
 	lib/compile-group.c \
 	lib/compile-icmp.c \
+	lib/compile-look.c \
 	lib/compile-neighbor.c \
 	lib/compile-pick.c \
 	lib/compile-pool.h \

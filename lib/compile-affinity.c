@@ -71,7 +71,7 @@ uint8_t
 compiler_picked_table(const struct compiler *c, const struct assignment *a)
 {
     return compiler_table(c, (has_affinity(a) ? TABLE_DISPATCH
-                              : TABLE_SERVER));
+                              : compiler_server_table(a->pool)));
 }
 
 void

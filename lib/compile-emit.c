@@ -323,14 +323,6 @@ compiler_match_side(struct compiler *c, const struct pool *pool,
 }
 
 void
-compiler_match_label(struct compiler *c, uint64_t flag)
-{
-    ovs_u128 label = { .u64 = { .lo = flag } };
-
-    match_set_ct_label_masked(&c->match, label, label);
-}
-
-void
 compiler_match_ct(struct compiler *c, uint32_t state, uint32_t mask)
 {
     match_set_ct_state_masked(&c->match, state | CT_TRACKED,
@@ -348,4 +340,11 @@ compiler_match_mark(struct compiler *c, uint16_t member)
 {
     match_set_ct_mark_masked(&c->match, (uint32_t) member << MARK_MEMBER_SHIFT,
                              MARK_MEMBER_MASK);
+}
+
+void
+compiler_match_special(struct compiler *c, uint16_t member, uint16_t special)
+{
+    match_set_ct_mark(&c->match,
+                      (uint32_t) member << MARK_MEMBER_SHIFT | special);
 }

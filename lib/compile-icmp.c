@@ -159,8 +159,7 @@ compile_snat_errors(struct compiler *c, uint16_t member, const struct ip *ip,
                     const struct source_loc *loc)
 {
     match_known(c, FAMILY_V6, 0);
-    compiler_match_mark(c, member);
-    compiler_match_label(c, LABEL_SNAT);
+    compiler_match_special(c, member, MARK_SNAT);
     act_set_ip_src(&c->acts, ip);
     emit_translation(c, TABLE_FORWARD, 26, loc);
 }
@@ -172,7 +171,7 @@ emit_vip_snat_errors(struct compiler *c, const struct pool *pool,
                      const struct ip *vip)
 {
     match_known(c, FAMILY_V6, 0);
-    compiler_match_label(c, LABEL_SNAT);
+    match_set_ct_mark_masked(&c->match, MARK_SNAT, UINT16_MAX);
     compiler_match_ip_dst(c, vip);
     act_set_ip_src(&c->acts, vip);
     emit_translation(c, TABLE_FORWARD, 25, &pool->loc);

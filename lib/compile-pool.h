@@ -127,9 +127,6 @@ void compiler_change_vlan(struct compiler *, uint16_t from, uint16_t to);
 void compiler_match_side(struct compiler *, const struct pool *,
                          const struct server *server, uint16_t port);
 
-/* Match connections whose label has 'flag'. */
-void compiler_match_label(struct compiler *, uint64_t flag);
-
 /* Match a state of connection tracking: bits of 'mask' as in 'state', which
  * has CT_TRACKED implied. */
 void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
@@ -137,6 +134,10 @@ void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
 /* Match the server that a slot or a connection's mark stands for. */
 void compiler_match_member(struct compiler *, uint16_t member);
 void compiler_match_mark(struct compiler *, uint16_t member);
+
+/* Likewise, by the mark of a special connection (MARK_SNAT). */
+void compiler_match_special(struct compiler *, uint16_t member,
+                            uint16_t special);
 
 /* The port of 'server', or PORT_NONE if it is missing, or after queueing an
  * error. */
@@ -290,6 +291,19 @@ void compile_neighbor_common(struct compiler *);
 /* Emits the flows that take answers to the checks that the switch makes of the
  * pool's servers, and what those answers need to get to the bridge. */
 void compile_checks(struct compiler *, const struct pool *);
+
+/* lib/compile-look.c.  Appends, for a pool whose packets are looked at alike,
+ * the actions that do so before connection tracking. */
+void compiler_put_look(struct compiler *, const struct pool *);
+
+/* The tables that packets to such a pool's VIP go on in after connection
+ * tracking, and once a server is chosen; for other pools the forward and the
+ * server table. */
+enum layout_table compiler_forward_table(const struct pool *);
+enum layout_table compiler_server_table(const struct pool *);
+
+/* Emits the flows of the look table that the pool needs. */
+void compile_look(struct compiler *, const struct pool *);
 
 /* Emits the flow that answers pings of 'vip' of 'pool'. */
 void compile_echo(struct compiler *, const struct pool *,

@@ -31,7 +31,7 @@ forward_priority(const struct pool *pool, uint16_t base)
  *
  * Replies leave by the port in the connection's mark, to the MAC that the
  * server sends them to.  With "reply_to: sender" they go to the MAC that the
- * requests came from, which is in the connection's label.
+ * requests came from, which is in the connection's label, as the port is then.
  *
  * With "snat" the server sees the VIP or another address of the switch's own
  * as the client.  That is a connection of its own, in another zone: a second
@@ -56,8 +56,9 @@ emit_entry(struct compiler *c, const struct assignment *a,
 
     compiler_match_vlan(c, pool->path.vlan);
     compiler_match_to(c, pool->protocol, vip, &pool->ports);
+    compiler_put_look(c, pool);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
-               compiler_table(c, TABLE_FORWARD));
+               compiler_table(c, compiler_forward_table(pool)));
     compiler_emit_entry(c, compiler_entry_priority(pool),
                         cookie_make(COOKIE_ENTRY, a->id, 0), &pool->loc);
 }
@@ -177,11 +178,10 @@ emit_forward(struct compiler *c, const struct assignment *a,
 
 static void
 put_commit(struct compiler *c, const struct assignment *a,
-           const struct destination *to, const struct ip *ip, uint64_t label)
+           const struct destination *to, const struct ip *ip, uint16_t special)
 {
     act_ct_commit(&c->acts, path_zone(c->settings, a->pool), ip,
-                  to->server->port, (uint32_t) to->member << MARK_MEMBER_SHIFT,
-                  MARK_MEMBER_MASK, label);
+                  to->server->port, to->member, special);
 }
 
 /* Matches packets that server 'to' is chosen for, by way of a VIP of the family
@@ -202,7 +202,7 @@ emit_server(struct compiler *c, const struct assignment *a,
 {
     match_begin(c, a, to, ip);
     put_commit(c, a, to, ip,
-               path_replies_to_sender(a->pool) ? LABEL_SENDER : 0);
+               path_replies_to_sender(a->pool) ? MARK_SENDER : 0);
     put_delivery(c, a, to);
     compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER,
                   cookie_make(COOKIE_SERVER, a->id, to->member),
@@ -228,7 +228,7 @@ emit_snat(struct compiler *c, const struct assignment *a,
         if (!pool->path.snat) {
             match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) to->port);
         }
-        put_commit(c, a, to, ip, LABEL_SENDER | LABEL_SNAT);
+        put_commit(c, a, to, ip, MARK_SNAT);
         put_snat_delivery(c, a, to, source);
         compiler_emit(c, compiler_table(c, TABLE_SERVER), PRIORITY_SERVER_BACK,
                       cookie_make(COOKIE_SERVER, a->id, to->member), loc);
@@ -236,8 +236,7 @@ emit_snat(struct compiler *c, const struct assignment *a,
     /* Of any protocol: an error about it goes the same way. */
     compiler_match_ct(c, 0, CT_REPLY);
     compiler_match_protocol(c, ip_family(ip), PROTOCOL_ANY);
-    compiler_match_mark(c, to->member);
-    compiler_match_label(c, LABEL_SNAT);
+    compiler_match_special(c, to->member, MARK_SNAT);
     put_snat_delivery(c, a, to, source);
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN_SNAT,
                   cookie_make(COOKIE_FORWARD, a->id, to->member), loc);
@@ -287,9 +286,7 @@ emit_return(struct compiler *c, const struct assignment *a,
     compile_fragments_from(c, a->pool, to->server, ip, to->port);
 }
 
-/* Server to client, connection known: out where its requests come in.  That
- * the source has been rewritten says that it is one; a packet that does not
- * fit into it is not called a reply. */
+/* Server to client, connection known: out where its requests come in. */
 static void
 emit_reverse(struct compiler *c, const struct assignment *a,
              const struct destination *to)
@@ -299,8 +296,8 @@ emit_reverse(struct compiler *c, const struct assignment *a,
     act_set_mac(&c->acts, MFF_ETH_SRC, &a->pool->vip_mac);
     compiler_change_vlan(c, path_server_vlan(a->pool, to->server),
                          a->pool->path.vlan);
-    act_output_field(&c->acts, MFF_CT_MARK, MARK_PORT_BITS);
-    compiler_emit(c, compiler_table(c, TABLE_REVERSE), 20,
+    act_output_field(&c->acts, REG_PORT, MARK_PORT_BITS);
+    compiler_emit(c, compiler_table(c, TABLE_REPLY), 40,
                   cookie_make(COOKIE_REVERSE, a->id, to->member),
                   &to->server->loc);
 }
@@ -381,6 +378,7 @@ compile_tracked(struct compiler *c, const struct assignment *a)
     for (size_t i = 0; i < a->pool->path.snat_ips.n; i++) {
         compile_errors_to(c, a->pool, &a->pool->path.snat_ips.ip[i]);
     }
+    compile_look(c, a->pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
         emit_leaving(c, a, &sources, &a->leaving[i]);
     }
@@ -421,21 +419,34 @@ compile_resident(const struct model *model, const struct assignment *a,
     ofpbuf_uninit(&c.acts);
 }
 
-/* Gives replies that shall go there the MAC that their requests came from.
- * They may leave by the port that they come in by. */
+/* From a server, connection known: that the source has been rewritten says
+ * that it is one, since a packet that does not fit into it is not called a
+ * reply.  The port is in the mark. */
+static void
+emit_reply(struct compiler *c)
+{
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
+    act_move(&c->acts, MFF_CT_MARK, REG_PORT, MARK_PORT_BITS);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_REPLY));
+    compiler_emit(c, compiler_table(c, TABLE_REVERSE), 10,
+                  cookie_make(COOKIE_RESTORE, 0, 0), NULL);
+}
+
+/* Likewise, if it is a special one: the port is in the label, beside the MAC
+ * that its requests came from.  It may leave by the port that it comes in
+ * by. */
 static void
 emit_restore(struct compiler *c)
 {
-    uint8_t table = compiler_table(c, TABLE_REVERSE);
-
     compiler_match_ct(c, CT_SNAT, CT_SNAT);
-    compiler_match_label(c, LABEL_SENDER);
-    match_set_reg(&c->match, REG_RESTORED - MFF_REG0, 0);
-    act_set_u32(&c->acts, REG_RESTORED, 1);
+    match_set_ct_mark_masked(&c->match, MARK_SPECIAL, MARK_SPECIAL_MASK);
     act_move(&c->acts, MFF_CT_LABEL, MFF_ETH_DST, LABEL_MAC_BITS);
+    act_move_at(&c->acts, MFF_CT_LABEL, LABEL_PORT_OFS, REG_PORT, 0,
+                MARK_PORT_BITS);
     act_set_u16(&c->acts, MFF_IN_PORT, 0);
-    act_resubmit(&c->acts, table);
-    compiler_emit(c, table, 30, cookie_make(COOKIE_RESTORE, 0, 0), NULL);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_REPLY));
+    compiler_emit(c, compiler_table(c, TABLE_REVERSE), 20,
+                  cookie_make(COOKIE_RESTORE, 0, 0), NULL);
 }
 
 /* What comes from a server's port but is no part of a connection to a VIP goes
@@ -445,15 +456,16 @@ emit_restore(struct compiler *c)
 void
 compile_tracked_common(struct compiler *c)
 {
-    uint8_t table = compiler_table(c, TABLE_REVERSE);
-
+    emit_reply(c);
     emit_restore(c);
     compile_errors_common(c);
 
     compiler_match_ct(c, CT_SNAT, CT_SNAT);
-    compiler_emit(c, table, 10, cookie_make(COOKIE_STALE, 0, 0), NULL);
+    compiler_emit(c, compiler_table(c, TABLE_REPLY), 30,
+                  cookie_make(COOKIE_STALE, 0, 0), NULL);
 
     act_ct_clear(&c->acts);
     compiler_put_pass(c);
-    compiler_emit(c, table, 0, cookie_make(COOKIE_PASS, 0, 0), NULL);
+    compiler_emit(c, compiler_table(c, TABLE_REVERSE), 0,
+                  cookie_make(COOKIE_PASS, 0, 0), NULL);
 }

@@ -18,7 +18,7 @@
  *     server: commit with NAT, output      entry: rewrite
  *   server -> client                       client: output where learned
  *     entry: ct(nat)
- *     reverse: known -> client
+ *     reverse: known -> reply: client
  *              else  -> given back to the entry table
  *
  * A group has one bucket for each slot.  A bucket only says which server it
@@ -30,7 +30,11 @@
  * member id of its server, in the lower half the port that its client is
  * behind.  So established connections need one lookup by mark whatever the
  * number of VIPs, and replies leave by the port that the requests came in by:
- * no MAC learning, no NORMAL. */
+ * no MAC learning, no NORMAL.
+ *
+ * Packets of most tracked pools come through the look table on their way to
+ * the forward table and from the group to the server table: see
+ * lib/compile-look.c. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,6 +57,9 @@ enum layout_table {
     TABLE_PIN = 11,             /* The tier that a pool stays at. */
     TABLE_NEIGHBOR = 12,        /* Advertisements of VIPs, half made. */
     TABLE_ERROR = 13,           /* ICMP errors, after ct(nat). */
+    TABLE_LOOK = 14,            /* The same fields are looked at for all. */
+    TABLE_REPLY = 14,           /* From a server, connection known: told from
+                                 * those by its state. */
     TABLE_ANSWERS = 15,         /* Learned: answers to lib/discover-probe.h. */
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
@@ -91,9 +98,9 @@ enum cookie_kind {
     COOKIE_FORWARD = 5,         /* Forward table, a known one. */
     COOKIE_RESIDENT = 6,        /* Forward table, a new one of a client that
                                  * stays with a server that drains. */
-    COOKIE_REVERSE = 7,         /* Reverse table, a known one. */
+    COOKIE_REVERSE = 7,         /* Reply table, a known server's. */
     COOKIE_PASS = 8,            /* Reverse table, gives back the rest. */
-    COOKIE_STALE = 9,           /* Reverse table, drops what is left over. */
+    COOKIE_STALE = 9,           /* Reply table, drops what is left over. */
     COOKIE_SERVER = 10,         /* Server table. */
     COOKIE_CLIENT = 11,         /* Learned by the switch itself. */
     COOKIE_USER = 12,           /* Likewise, in the guard table. */
@@ -119,9 +126,10 @@ enum cookie_kind {
     COOKIE_SILENCE = 43,        /* Entry table, ARP of direct servers that
                                  * claim the VIP. */
     COOKIE_SNAT = 44,           /* Entry table, server to a SNAT address. */
-    COOKIE_RESTORE = 45,        /* Reverse table, MAC out of the label. */
+    COOKIE_RESTORE = 45,        /* Reverse table, a known connection. */
     COOKIE_PROXY_ARP = 46,      /* Entry table, servers' requests. */
     COOKIE_PROXY = 47,          /* Entry table, what they then send. */
+    COOKIE_LOOK = 48,           /* Look table. */
     COOKIE_CHECK = 48,          /* Entry table, answers to checks. */
     COOKIE_COPY = 52,           /* Error table, to all servers. */
     COOKIE_KNOWN_ERROR = 53,    /* Error table, of known connections. */
@@ -237,7 +245,7 @@ group_id_is_ours(uint32_t group_id)
                                  * many bits to the left as turns of dead
                                  * servers were passed over. */
 #define REG_PIN MFF_REG6
-#define REG_RESTORED MFF_REG7   /* 1 if the label has been looked at. */
+#define REG_PORT MFF_REG7       /* That a reply leaves by. */
 #define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */
 #define MEMBER_DEAD UINT32_C(0x10000)   /* Of REG_MEMBER: it was dead. */
 #define REG_SEEN MFF_REG15
@@ -262,11 +270,19 @@ group_id_is_ours(uint32_t group_id)
 #define MARK_MEMBER_MASK UINT32_C(0xffff0000)
 #define MARK_PORT_BITS 16
 
-/* Of a connection's label: the MAC that its requests come from, and flags.
- * Connections of pools that need neither have a label of 0. */
+/* In place of the port, which is in the label then: what is special about the
+ * connection.  No port has such a number: ordinary ones end below, reserved
+ * ones like "LOCAL" begin at 0xfff7.  So the label, which takes a lookup of its
+ * own, is looked at only where there is one. */
+#define MARK_SENDER 0xff01      /* Replies go to the MAC in the label. */
+#define MARK_SNAT 0xff02        /* Likewise, and the server does not see the
+                                 * client. */
+#define MARK_SPECIAL 0xff00
+#define MARK_SPECIAL_MASK 0xfff0
+
+/* Of the label of a special connection: the MAC that its requests come from,
+ * and the port that they come in by. */
 #define LABEL_MAC_BITS 48
-#define LABEL_SENDER (UINT64_C(1) << 48)    /* Replies go to that MAC. */
-#define LABEL_SNAT (UINT64_C(1) << 49)      /* The server does not see it. */
-#define LABEL_FLAGS (LABEL_SENDER | LABEL_SNAT)
+#define LABEL_PORT_OFS 64
 
 #endif /* lib/layout.h */

@@ -28,6 +28,7 @@
  * doing. */
 static const uint8_t quiet_tables[] = {
     TABLE_FORWARD, TABLE_REVERSE, TABLE_SERVER, TABLE_RECORD, TABLE_RETURN,
+    TABLE_LOOK,
 };
 
 /* Messages that may wait for the switch to take them. */

@@ -39,10 +39,10 @@ def test_second_apply_sends_nothing(lab):
     path = lab.pool_yaml([3, 2, 2])
     with Messages(lab) as messages:
         first = lab.lbgen("apply", path)
-    assert first.stdout == "br0: groups +3 ~0 -0, flows +51 ~0 -0\n"
+    assert first.stdout == "br0: groups +3 ~0 -0, flows +54 ~0 -0\n"
     assert not first.stderr
     assert changing(messages) == {"OFPT_BUNDLE_CONTROL": 2,
-                                  "OFPT_BUNDLE_ADD_MESSAGE": 54 + 1}
+                                  "OFPT_BUNDLE_ADD_MESSAGE": 57 + 1}
     before, start = durations(lab), time.monotonic()
     with Messages(lab) as messages:
         second = lab.lbgen("apply", path)

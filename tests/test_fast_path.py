@@ -83,8 +83,37 @@ def test_datapath_flows(shared, policy, connections):
         traffic = lab.connect(client, VIP, 80, 4000)
         assert not traffic.failures
         assert len(lab.dp_flows()) <= most
-    slots = [flow for flow in lab.dp_flows() if "dp_hash(" in flow]
+    slots = [flow for flow in lab.dp_flows()
+             if "dp_hash(" in flow and "dp_hash(0/" not in flow]
     assert 2 * 250 <= len(slots) <= 2 * 256
+
+
+def masks(lab, host):
+    """The sets of fields that the datapath's flows of IPv4 from a host match:
+    it looks for a packet's flow in one after the other."""
+    found = set()
+    for line in lab.appctl("dpctl/dump-flows", "-m").split("\n"):
+        if (f"in_port({lab.hosts[host].port})" in line
+                and "eth_type(0x0800)" in line):
+            fields = re.sub(r"^ufid:\S+ |ct_tuple.*?\),|, packets:.*", "",
+                            line)
+            found.add(re.sub(r"(?<=[(=])[^(),/=]+", "", fields))
+    return found
+
+
+@pytest.mark.parametrize("keys", [
+    {}, {"policy": "random"}, {"protocol": "udp"},
+    {"slots": 16, "policy": "sticky"}], ids=str)
+def test_one_mask_from_clients(shared, keys):
+    """Whatever stage of their way packets to a tracked pool are in; where the
+    client's address is hashed, those that begin a connection have another."""
+    install(shared, **keys)
+    traffic = shared.connect("c1", VIP, 80, 500,
+                             proto=keys.get("protocol", "tcp"))
+    assert not traffic.failures
+    assert len(masks(shared, "c1")) == (2 if "slots" in keys else 1)
+    for server in shared.servers:
+        assert len(masks(shared, server)) <= 2
 
 
 @CONNECTIONS

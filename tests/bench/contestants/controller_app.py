@@ -3,7 +3,9 @@
 
 The first packet of a connection to the VIP comes here.  The next server in
 turn gets it: one flow for each direction, matching the whole connection, and
-the packet goes on.  The controller answers ARP for the VIP; anything else is
+the packet goes on.  More of its packets come here until the datapath has
+followed the flows, so connections are remembered: each of these goes on as the
+flows would have it.  The controller answers ARP for the VIP; anything else is
 switched as by a learning switch.
 """
 
@@ -22,6 +24,11 @@ CONFIG = json.loads(os.environ["BENCH_CONTROLLER"])
 IDLE = 10           # Seconds, of the flows of a connection.
 
 
+def connection(ip, segment):
+    """What a connection is known by, in the direction of a packet."""
+    return ip.src, segment.src_port, ip.dst, segment.dst_port
+
+
 class Balancer(app_manager.OSKenApp):
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
 
@@ -29,6 +36,7 @@ class Balancer(app_manager.OSKenApp):
         super().__init__(*args, **kwargs)
         self.turn = itertools.cycle(CONFIG["servers"])
         self.ports = {}         # MAC address -> port, as learned.
+        self.known = {}         # Addresses and ports -> actions.
 
     @set_ev_cls(ofp_event.EventOFPSwitchFeatures, CONFIG_DISPATCHER)
     def features(self, event):
@@ -66,6 +74,9 @@ class Balancer(app_manager.OSKenApp):
         if (question and question.opcode == arp.ARP_REQUEST
                 and question.dst_ip == CONFIG["vip"]):
             self.answer(message.datapath, in_port, question)
+        elif ip and segment and connection(ip, segment) in self.known:
+            self.send(message.datapath, in_port,
+                      self.known[connection(ip, segment)], message.data)
         elif (ip and segment and ip.dst == CONFIG["vip"]
                 and segment.dst_port == CONFIG["port"]):
             self.balance(message, in_port, eth, ip, segment)
@@ -105,6 +116,9 @@ class Balancer(app_manager.OSKenApp):
         self.add_flow(datapath, 10, parser.OFPMatch(
             eth_type=0x0800, ip_proto=6, ipv4_src=ip.src, ipv4_dst=ip.dst,
             tcp_src=segment.src_port, tcp_dst=segment.dst_port), there)
+        self.known[connection(ip, segment)] = there
+        self.known[server["ip"], server["port"],
+                   ip.src, segment.src_port] = back
         self.send(datapath, in_port, there, message.data)
 
     def switch(self, message, in_port, eth):

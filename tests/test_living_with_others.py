@@ -53,7 +53,7 @@ def foreign(lab, learned=True):
                             for line in lab.flows(stats=True))
     groups = [line for line in lab.groups()
               if f"selection_method_param={0x6c626762}" not in line]
-    return flows, groups
+    return sorted(flows), groups
 
 
 def ours(lab):

@@ -42,14 +42,14 @@ void act_move(struct ofpbuf *acts, enum mf_field_id src, enum mf_field_id dst,
  * from the right is what was there. */
 void act_shift_left(struct ofpbuf *acts, enum mf_field_id field);
 
-/* Copies 'n_bits' bits, those of 'src' from 'src_ofs' on to those of 'dst' from
- * 'dst_ofs' on. */
+/* Copies 'n_bits' bits: those of 'src' from 'src_ofs' on to those of 'dst'
+ * from 'dst_ofs' on. */
 void act_move_at(struct ofpbuf *acts, enum mf_field_id src,
                  unsigned int src_ofs, enum mf_field_id dst,
                  unsigned int dst_ofs, unsigned int n_bits);
 
-/* Copies all of 'field' piece by piece to 'scratch', of 32 bits, for nothing but
- * that the datapath then tells packets apart by it. */
+/* Copies all of 'field' piece by piece to 'scratch', of 32 bits, for nothing
+ * but that the datapath then tells packets apart by it. */
 void act_look_at(struct ofpbuf *acts, enum mf_field_id field,
                  enum mf_field_id scratch);
 
@@ -77,9 +77,9 @@ void act_ct_nat_again(struct ofpbuf *acts, uint8_t table);
 /* ct(commit,nat(dst=...),exec(...)): commits a new connection in 'zone', sent
  * to 'ip' and 'port'.  Its mark gets 'member', and the port that the packet
  * came in by or, if that is not 0, 'special' (MARK_SENDER or MARK_SNAT).  In
- * the latter case its label gets that port and the MAC that the packet is from.
- * The packet goes on in the same list of actions, already rewritten, so there
- * is no recirculation. */
+ * the latter case its label gets that port and the MAC that the packet is
+ * from.  The packet goes on in the same list of actions, already rewritten, so
+ * there is no recirculation. */
 void act_ct_commit(struct ofpbuf *acts, uint16_t zone, const struct ip *ip,
                    uint16_t port, uint16_t member, uint16_t special);
 

@@ -21,10 +21,10 @@
  * What a datapath's flow matches is all that OpenFlow's looked at on the way.
  * So packets of such pools have all fields that matter for some of them looked
  * at each time, by copying these into a register that nobody reads: all their
- * flows are in one hash table.  None of these fields tells more of such packets
+ * flows are in one hash table.  None of these fields tells more such packets
  * apart than are told apart anyway.  (In a pool of several ports the number of
- * the port would, and in one of fewer slots the hash; where a client stays with
- * its server its address is looked at.  They are left out.)
+ * the port would, and in one of fewer slots the hash; where a client stays
+ * with its server its address is looked at.  They are left out.)
  *
  * Measured in lbgen's bench (docs/benchmarks.md): 1.24 tables for a lookup
  * instead of 2.33, and 16 % fewer instructions for a connection. */

@@ -272,8 +272,8 @@ group_id_is_ours(uint32_t group_id)
 
 /* In place of the port, which is in the label then: what is special about the
  * connection.  No port has such a number: ordinary ones end below, reserved
- * ones like "LOCAL" begin at 0xfff7.  So the label, which takes a lookup of its
- * own, is looked at only where there is one. */
+ * ones like "LOCAL" begin at 0xfff7.  So the label, which takes a lookup of
+ * its own, is looked at only where there is one. */
 #define MARK_SENDER 0xff01      /* Replies go to the MAC in the label. */
 #define MARK_SNAT 0xff02        /* Likewise, and the server does not see the
                                  * client. */

@@ -34,6 +34,24 @@
 /* How long to wait for others to come back as well: then slots move once. */
 #define RETURN_PAUSE 100
 
+/* Whether servers that count again would lose what they get now, because the
+ * connections that they had are still being cut.  A death does not wait for
+ * that, unless it is the one that makes the dead of its pool count again. */
+static bool
+must_wait_for_cuts(const struct monitor *m, unsigned int reasons)
+{
+    if (!m->tails) {
+        return false;
+    }
+    for (size_t i = 0; i < m->model->n_pools; i++) {
+        if (health_panics(m->model->pools[i])) {
+            return true;
+        }
+    }
+    return (reasons & (REASON_RETURN | REASON_FOUND)
+            && !(reasons & REASON_DEATH));
+}
+
 /* Begins the job if there is reason to, and nothing else to wait for. */
 static void
 sync_due(void *m_)
@@ -45,6 +63,8 @@ sync_due(void *m_)
         return;
     } else if (m->synced && !watch_is_up(m->watch)) {
         return;                 /* WATCH_UP will come. */
+    } else if (must_wait_for_cuts(m, reasons)) {
+        return;                 /* Their end will come. */
     }
     m->reasons = 0;
     monitor_sync(m, reasons);

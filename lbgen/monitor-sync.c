@@ -518,6 +518,9 @@ sync_done(void *s_, bool ok LB_UNUSED, int64_t took LB_UNUSED)
             p = &(*p)->next;
         }
         *p = s->next;
+        if (s->m->reasons) {
+            monitor_want(s->m, 0);
+        }
     } else {
         sync_failed(s);
     }

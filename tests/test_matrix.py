@@ -339,15 +339,19 @@ def health(pool):
 
 @setting("panic")
 def panic(pool):
-    """With two of three down all count as up."""
+    """With two of three down all count as up; where they stand in for each
+    other, with all three, and then a pool that stays does so at any."""
     pool["check"] = check(pool)
     pool["panic"] = 50
-    pool["on_down"] = "keep"
     yield
-    with monitored(pool, "s1", "s2"):
+    with monitored(pool, "s1", "s2",
+                   *(["s3"] if pool.policy in IN_ORDER else [])):
         wait_for(lambda: pool.status()["panic"], "panic")
         settle(pool.lab)
-        pool.expect(pool.shares())
+        if pool.policy == "failover-stay":
+            assert pool.connect(50).failures == 0
+        else:
+            pool.expect(pool.shares())
 
 
 @setting("on_empty")

@@ -72,7 +72,8 @@ diff_or_apply(const struct command_context *context, bool only_preview)
         metrics_init();
     }
     if (model) {
-        status = work_on_bridge(context, model, NULL, compare_or_change, &request);
+        status = work_on_bridge(context, model, NULL, compare_or_change,
+                                &request);
     }
     refresh_destroy(request.round);
     if (context->refresh) {

@@ -362,8 +362,8 @@ print_json(const struct view *v)
     json_destroy(object);
 }
 
-/* Reads what is in the zones of all pools, or stores a reason in '*why' for the
- * caller to free. */
+/* Reads what is in the zones of all pools, or stores a reason in '*why' for
+ * the caller to free. */
 static bool
 read_zones(struct session *session, const struct bridge *bridge,
            struct connection_list *list, char **why)

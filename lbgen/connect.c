@@ -80,7 +80,8 @@ connect_bridge(const struct command_context *context,
 {
     struct session *session = connect_session(context, model);
 
-    *bridgep = (session ? read_bridge(session, pool, PART_TO_SHOW, context->diags)
+    *bridgep = (session
+                ? read_bridge(session, pool, PART_TO_SHOW, context->diags)
                 : NULL);
     if (!*bridgep) {
         session_close(session);

@@ -8,8 +8,8 @@
  * In the text format 0.0.4, in two parts: what the bridge knows, and what the
  * monitor itself knows.  Names and meanings are in lbgen(8).
  *
- * To add a metric, add a row to one of the tables in exposition.c, and describe
- * it in lbgen(8). */
+ * To add a metric, add a row to one of the tables in exposition.c, and
+ * describe it in lbgen(8). */
 
 #include <stdio.h>
 

@@ -138,7 +138,8 @@ job_start(struct job *job, struct loop *loop, const struct job_class *class,
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
     job->running = true;
     loop_add(loop, &job->output, fds[0], EPOLLIN, output_ready, job);
-    loop_timer_set(loop, &job->limit, job->began + class->limit, limit_reached, job);
+    loop_timer_set(loop, &job->limit, job->began + class->limit,
+                   limit_reached, job);
 }
 
 void

@@ -24,7 +24,7 @@
 enum monitor_reason {
     REASON_START = 1 << 0,      /* The monitor has just begun. */
     REASON_DEATH = 1 << 1,      /* A server died. */
-    REASON_SWITCH = 1 << 2,     /* There is a connection to the switch again. */
+    REASON_SWITCH = 1 << 2,     /* The switch is reached again. */
     REASON_DRIFT = 1 << 3,      /* Somebody changed something. */
     REASON_FILE = 1 << 4,       /* The file says something else. */
     REASON_ROUTINE = 1 << 5,    /* It is time to look. */

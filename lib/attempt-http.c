@@ -3,9 +3,9 @@
 /* Checks of type http and https, by libcurl.
  *
  * One request on a connection of its own, to the server's address and nowhere
- * else: no proxy, no redirects, no name service.  Whatever the server sends, no
- * more than ANSWER_MAX bytes of it are kept, and as soon as it is clear what the
- * answer means, the connection is closed. */
+ * else: no proxy, no redirects, no name service.  Whatever the server sends,
+ * no more than ANSWER_MAX bytes of it are kept, and as soon as it is clear
+ * what the answer means, the connection is closed. */
 
 #include <config.h>
 

@@ -3,8 +3,8 @@
 /* Checks of type icmp: the server answers a ping.
  *
  * Linux has sockets for just that, for groups in net.ipv4.ping_group_range;
- * elsewhere it takes a raw socket and CAP_NET_RAW.  The socket is connected, so
- * answers of others do not come in. */
+ * elsewhere it takes a raw socket and CAP_NET_RAW.  The socket is connected,
+ * so answers of others do not come in. */
 
 #include <config.h>
 

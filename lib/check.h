@@ -6,8 +6,8 @@
  * ==============================================
  *
  * What the file says under "check:", for a pool and perhaps otherwise for one
- * of its servers.  lib/attempt.h carries checks out, lib/health-track.h makes a
- * state of what they say.
+ * of its servers.  lib/attempt.h carries checks out, lib/health-track.h makes
+ * a state of what they say.
  *
  * Pure. */
 

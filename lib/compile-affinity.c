@@ -153,8 +153,8 @@ emit_held(struct compiler *c, const struct assignment *a, size_t i)
                            &a->pool->servers[i].loc);
 }
 
-/* Where no server is picked yet, pick one; where one is, see whether the client
- * has got one meanwhile. */
+/* Where no server is picked yet, pick one; where one is, see whether the
+ * client has got one meanwhile. */
 static void
 emit_stages(struct compiler *c, const struct assignment *a)
 {

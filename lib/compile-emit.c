@@ -153,7 +153,8 @@ compiler_put_pass(struct compiler *c)
     act_resubmit(&c->acts, c->settings->entry_table);
 }
 
-/* Notes where 'group', unless that is NULL, comes from, and checks its size. */
+/* Notes where 'group', unless that is NULL, comes from, and checks its size.
+ */
 static void
 finish_group(struct compiler *c, struct of_group *group,
              const struct source_loc *loc)

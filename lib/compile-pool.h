@@ -56,8 +56,8 @@ struct compiler {
 };
 
 /* Adds flows of 'compiler->match' and 'compiler->acts', one for each match
- * that the ports take, and starts afresh.  The same flow may be emitted more than once; a different one of the same
- * match is an error. */
+ * that the ports take, and starts afresh.  The same flow may be emitted more
+ * than once; a different one of the same match is an error. */
 void compiler_emit(struct compiler *, uint8_t table, uint16_t priority,
                    uint64_t cookie, const struct source_loc *loc);
 
@@ -317,16 +317,16 @@ void compile_errors_to(struct compiler *, const struct pool *,
                        const struct ip *);
 void compile_errors_common(struct compiler *);
 
-/* Emits the flow for errors to a server that sees 'ip', of IPv6, instead of its
- * clients. */
+/* Emits the flow for errors to a server that sees 'ip', of IPv6, instead of
+ * its clients. */
 void compile_snat_errors(struct compiler *, uint16_t member,
                          const struct ip *ip, const struct source_loc *);
 void compile_errors_from(struct compiler *, const struct pool *,
                          const struct server *server, enum family,
                          uint16_t port);
 
-/* Emits the flows that give ICMP errors to 'vip' of 'pool', which is direct, to
- * all servers that they may be for. */
+/* Emits the flows that give ICMP errors to 'vip' of 'pool', which is direct,
+ * to all servers that they may be for. */
 void compile_error_copies(struct compiler *, const struct pool *,
                           const struct ip *vip);
 

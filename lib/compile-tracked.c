@@ -184,8 +184,8 @@ put_commit(struct compiler *c, const struct assignment *a,
                   to->server->port, to->member, special);
 }
 
-/* Matches packets that server 'to' is chosen for, by way of a VIP of the family
- * of 'ip'.  Later fragments of IPv6 are of a protocol of their own. */
+/* Matches packets that server 'to' is chosen for, by way of a VIP of the
+ * family of 'ip'.  Later fragments of IPv6 are of a protocol of their own. */
 static void
 match_begin(struct compiler *c, const struct assignment *a,
             const struct destination *to, const struct ip *ip)

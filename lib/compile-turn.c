@@ -10,10 +10,10 @@
 /* Turns: a switch that counts connections
  * =======================================
  *
- * Whose turn it is stands in one flow of the turn table, which learn() replaces
- * with each new connection.  The first packet of one asks that table, goes to
- * the flow of that turn in the dispatch table, and that learns the next turn
- * and sends the packet to the server.
+ * Whose turn it is stands in one flow of the turn table, which learn()
+ * replaces with each new connection.  The first packet of one asks that table,
+ * goes to the flow of that turn in the dispatch table, and that learns the
+ * next turn and sends the packet to the server.
  *
  * For that to be exact, each new connection must come to ovs-vswitchd and none
  * may be handled by what the datapath remembers of another:

@@ -116,10 +116,11 @@ struct conntrack_result {
 };
 
 /* Cuts the connections that any of the 'n' 'targets' means, and no others.
- * 'zone' is that of the settings; each VLAN has its own (lib/path.h).  To be called when no flow sends new ones there any more.  A switch
- * that cannot do it is a warning: its old connections get no more packets
- * then, and go after their time.  Returns false after queueing an error if the
- * session is lost. */
+ * 'zone' is that of the settings; each VLAN has its own (lib/path.h).  To be
+ * called when no flow sends new ones there any more.  A switch that cannot do
+ * it is a warning: its old connections get no more packets then, and go after
+ * their time.  Returns false after queueing an error if the session is lost.
+ */
 bool conntrack_cut(struct session *, uint16_t zone,
                    const struct conntrack_target *targets, size_t n,
                    struct conntrack_result *, struct diags *);

@@ -336,7 +336,8 @@ note_group(struct explanation *e, const struct bridge *bridge,
     }
     add_note(e, "the group is not as lbgen left it; this is about the one "
              "that is there");
-    if (desired->id == e->group_id && e->has_pick && e->group->n_slots == a->pool->n_slots
+    if (desired->id == e->group_id && e->has_pick
+        && e->group->n_slots == a->pool->n_slots
         && a->slots[e->pick.slot] != SLOT_NONE) {
         add_note(e, "as lbgen left it, slot %zu was of server %s",
                  e->pick.slot,

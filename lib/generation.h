@@ -12,11 +12,11 @@
  * fails, and the whole bundle with it, if there is none.
  *
  * So one group of lbgen's, which no flow points to, has a bucket whose id is
- * the generation: a hash of all that lbgen wants to be on the bridge, or of the
- * generation before and what changed.  Each
- * bundle begins with the removal of the bucket that was read and goes on with
- * the bucket that will be.  Where no group was read, it is added, which fails
- * if there is one by now.  The bucket carries a note of who made it.
+ * the generation: a hash of all that lbgen wants to be on the bridge, or of
+ * the generation before and what changed.  Each bundle begins with the removal
+ * of the bucket that was read and goes on with the bucket that will be.  Where
+ * no group was read, it is added, which fails if there is one by now.  The
+ * bucket carries a note of who made it.
  *
  * The group is no part of what is compared or shown. */
 

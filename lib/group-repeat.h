@@ -24,8 +24,8 @@ struct group_repeat {
 
 /* The message, "add or modify" with transaction id 0, that makes 'gm' (still
  * the caller's) but with the 'n' buckets that 'repeats' says in place of its
- * own.  Its bytes are those that libopenvswitch would encode.  The caller frees
- * it. */
+ * own.  Its bytes are those that libopenvswitch would encode.  The caller
+ * frees it. */
 struct ofpbuf *group_repeat_message(struct ofputil_group_mod *gm,
                                     const struct group_repeat *repeats,
                                     size_t n);

@@ -35,7 +35,8 @@ struct health_track {
 };
 
 /* Begins with what is known: HEALTH_UNKNOWN counts as up.  'up_since' is when
- * a server that is up came up, for one that flapped; INT64_MIN for ages ago. */
+ * a server that is up came up, for one that flapped; INT64_MIN for ages ago.
+ */
 void health_track_init(struct health_track *, enum health_state state,
                        uint16_t flaps, int64_t up_since);
 

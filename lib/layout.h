@@ -129,8 +129,8 @@ enum cookie_kind {
     COOKIE_RESTORE = 45,        /* Reverse table, a known connection. */
     COOKIE_PROXY_ARP = 46,      /* Entry table, servers' requests. */
     COOKIE_PROXY = 47,          /* Entry table, what they then send. */
-    COOKIE_LOOK = 48,           /* Look table. */
     COOKIE_CHECK = 48,          /* Entry table, answers to checks. */
+    COOKIE_LOOK = 49,           /* Look table. */
     COOKIE_COPY = 52,           /* Error table, to all servers. */
     COOKIE_KNOWN_ERROR = 53,    /* Error table, of known connections. */
     COOKIE_PROBE = 0xf0         /* Gone in seconds: lib/discover-probe.h. */

@@ -5,8 +5,8 @@
  *
  * A packet to a VIP goes to one pool: of those that want it, the one that is
  * most particular about it (enum pool_scope), and among equals there must be
- * no choice.  What comes from a server's port can be the reply of one stateless
- * pool only, as it is known by address and port alone.
+ * no choice.  What comes from a server's port can be the reply of one
+ * stateless pool only, as it is known by address and port alone.
  *
  * Both are the same question about ranges.  A protocol and a port are taken
  * for one number, so that each claim is a range of numbers at an address. */
@@ -162,8 +162,8 @@ check_pair(const struct claim *claim, const struct claim *other,
 }
 
 /* Goes through the claims from the lowest to the highest.  Those met so far
- * overlap the next one if the one of them does that reaches furthest; stateless
- * ones and others are watched apart. */
+ * overlap the next one if the one of them does that reaches furthest;
+ * stateless ones and others are watched apart. */
 static void
 check_all(struct claims *claims, struct diags *diags)
 {

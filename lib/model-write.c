@@ -257,6 +257,7 @@ settings_write(const struct settings *settings, FILE *stream)
             ",\"priority\":%"PRIu16",\"zone\":%"PRIu16,
             settings->entry_table, settings->table_base,
             settings->priority, settings->zone);
-    model_write_text(",", "fallback", fallback_name(settings->fallback), stream);
+    model_write_text(",", "fallback", fallback_name(settings->fallback),
+                     stream);
     putc('}', stream);
 }

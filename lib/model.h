@@ -163,7 +163,7 @@ enum on_down {
 
 enum health_state {
     HEALTH_UNKNOWN,             /* Not checked so far: counts as up. */
-    HEALTH_STARTING,            /* New: gets nothing before it proves itself. */
+    HEALTH_STARTING,            /* New: nothing before it proves itself. */
     HEALTH_UP,
     HEALTH_DOWN
 };
@@ -255,8 +255,8 @@ struct settings {
 };
 
 /* Owns all that it reaches but file names and nodes, which belong to the
- * document, so it must not outlive that.  What it says is constant once read; overrides and
- * what is found through the switch come on top. */
+ * document, so it must not outlive that.  What it says is constant once read;
+ * overrides and what is found through the switch come on top. */
 struct model {
     const char *file_name;      /* Borrowed from the document. */
     char *bridge;               /* NULL if left out. */

@@ -79,8 +79,8 @@ struct of_group *ofstate_add_group(struct ofstate *,
 
 /* Adds the group 'id' that 'message' (taken over), an "add or modify" with
  * transaction id 0, makes.  It need not be encoded as libopenvswitch would do
- * it.  Returns it, or NULL if the state already has a group with that id, which
- * stays as it is. */
+ * it.  Returns it, or NULL if the state already has a group with that id,
+ * which stays as it is. */
 struct of_group *ofstate_add_group_message(struct ofstate *, uint32_t id,
                                            struct ofpbuf *message);
 

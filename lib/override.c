@@ -143,7 +143,8 @@ read_weight(const struct node *node, struct override *o)
 
     if (!node_get(node, "percent") && !node_get(node, "weight")) {
         return true;
-    } else if (node_get_number(node, "percent", OVERRIDE_MAX_PERCENT, &value)) {
+    } else if (node_get_number(node, "percent", OVERRIDE_MAX_PERCENT,
+                               &value)) {
         o->is_percent = true;
     } else if (!node_get_number(node, "weight", MODEL_MAX_WEIGHT, &value)) {
         return false;

@@ -47,8 +47,8 @@ struct pick_bucket {
 };
 
 /* A select group, or one that takes the first bucket that is alive; or the
- * flows of the slot table that take the place of one, each of them as a bucket,
- * with the group that leads there, if any. */
+ * flows of the slot table that take the place of one, each of them as a
+ * bucket, with the group that leads there, if any. */
 struct pick_group {
     uint32_t id;                /* 0 if there is no group. */
     bool is_flows;

@@ -6,11 +6,12 @@
  * ===========================================
  *
  * A server that drains has no slots, so the next connection of a client that
- * sticks to it, by policy or by affinity, goes elsewhere.  "drain_timeout" lets the clients that it has when it begins to
- * drain come back for that long: those are the ones that the switch knows
- * tracked connections of, and each gets a flow of its own that expires by
- * itself.  Such flows are no part of the desired state; they stay until their
- * time, or until the server does something else than drain. */
+ * sticks to it, by policy or by affinity, goes elsewhere.  "drain_timeout"
+ * lets the clients that it has when it begins to drain come back for that
+ * long: those are the ones that the switch knows tracked connections of, and
+ * each gets a flow of its own that expires by itself.  Such flows are no part
+ * of the desired state; they stay until their time, or until the server does
+ * something else than drain. */
 
 #include "lib/assign.h"
 #include "lib/bridge.h"

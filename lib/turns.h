@@ -8,8 +8,8 @@
  * What slots are to policies that pick by a hash, turns are to those that go
  * by an order ("round-robin").  There are as many as make all shares exact,
  * for plain weights their sum over their greatest common divisor; where that
- * is more than the pool has slots, as many as slots, each server with its quota
- * of them (lib/slots.h).
+ * is more than the pool has slots, as many as slots, each server with its
+ * quota of them (lib/slots.h).
  *
  * A function of the pool alone, and so never recorded.  Pure. */
 

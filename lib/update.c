@@ -264,10 +264,10 @@ send_changes(struct session *session, const struct update *update,
             : overtaken ? UPDATE_OVERTAKEN : UPDATE_FAILED);
 }
 
-/* Reads back the bridge, or what was changed of a part, and fills in '*left' with what is missing, to be
- * freed with the bridge.  Nothing is if another lbgen has been there in the
- * meantime: that one changed what we had done.  Returns NULL after queueing an
- * error. */
+/* Reads back the bridge, or what was changed of a part, and fills in '*left'
+ * with what is missing, to be freed with the bridge.  Nothing is if another
+ * lbgen has been there in the meantime: that one changed what we had done.
+ * Returns NULL after queueing an error. */
 static struct bridge *
 read_back(struct session *session, const struct update *update,
           struct changes *left, struct diags *diags)

@@ -51,8 +51,8 @@ enum update_result {
  *
  * UPDATE_OVERTAKEN means that another lbgen changed the bridge since it was
  * read: nothing was done, and the update is to be made anew from what is there
- * now.  What others than lbgen undo while this is under way is mended once, with
- * a warning; of a part, what they undo of the changes.
+ * now.  What others than lbgen undo while this is under way is mended once,
+ * with a warning; of a part, what they undo of the changes.
  *
  * UPDATE_FAILED queues errors, at the line of the file that is to blame where
  * there is one.  The bridge is then unchanged, unless the error says
@@ -60,10 +60,10 @@ enum update_result {
 enum update_result update_commit(struct session *, struct update *,
                                  struct diags *);
 
-/* What update_commit() consists of, in this order, for those who have something
- * to do in between: the bundle, which alone may return UPDATE_OVERTAKEN;
- * cutting connections, which may take a second; and reading back.  False from
- * update_cut() means UPDATE_FAILED. */
+/* What update_commit() consists of, in this order, for those who have
+ * something to do in between: the bundle, which alone may return
+ * UPDATE_OVERTAKEN; cutting connections, which may take a second; and reading
+ * back.  False from update_cut() means UPDATE_FAILED. */
 enum update_result update_send(struct session *, struct update *,
                                struct diags *);
 bool update_cut(struct session *, struct update *, struct diags *);

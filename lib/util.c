@@ -160,7 +160,8 @@ lb_format_age(int64_t since, int64_t now, char buf[LB_AGE_STRLEN])
         while (i < LB_ARRAY_SIZE(units) - 1 && age < units[i].seconds) {
             i++;
         }
-        snprintf(buf, LB_AGE_STRLEN, " since %"PRId64"%c", age / units[i].seconds,
+        snprintf(buf, LB_AGE_STRLEN, " since %"PRId64"%c",
+                 age / units[i].seconds,
                  units[i].name);
     }
     return buf;

@@ -5,9 +5,9 @@
 /* Watching a bridge: is it there, and does somebody change it?
  * ============================================================
  *
- * Keeps a connection to the bridge of its own, on which nothing is changed, and
- * has the switch tell of changes of flows in lbgen's tables and of groups, be
- * they lbgen's own or not, and of ports that come and go.  What the switch
+ * Keeps a connection to the bridge of its own, on which nothing is changed,
+ * and has the switch tell of changes of flows in lbgen's tables and of groups,
+ * be they lbgen's own or not, and of ports that come and go.  What the switch
  * itself learns is not told.
  *
  * Checks from the switch go out by the same connection, and their answers come

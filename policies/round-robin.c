@@ -4,8 +4,8 @@
  * ===========
  *
  * New connections, from whichever clients, go to one server after the other in
- * the order of the file, and then from the first on.  Unlike "wrr", which picks
- * by a hash, three connections one after another do reach three servers.
+ * the order of the file, and then from the first on.  Unlike "wrr", which
+ * picks by a hash, three connections one after another do reach three servers.
  *
  * Weights are numbers of turns.  The turns of a server with several of them
  * are spread over the sequence: weights 3:2:2 make a b c a b c a.  That is

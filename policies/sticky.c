@@ -10,8 +10,8 @@
  * Weights are shares of the clients, not of the connections: a busy client
  * weighs as much as an idle one.
  *
- * "prefix" says how many leading bits of an IPv4 address count, "prefix6" of an
- * IPv6 address.  With 24, a whole /24 sticks to one server, which keeps
+ * "prefix" says how many leading bits of an IPv4 address count, "prefix6" of
+ * an IPv6 address.  With 24, a whole /24 sticks to one server, which keeps
  * together clients that change address within their network; with 56 or 64, so
  * does what one customer of a provider usually has of IPv6, where hosts change
  * the rest of their address every day (RFC 8981).

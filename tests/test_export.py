@@ -16,7 +16,7 @@ import pytest
 
 from lab import Lab
 from lab_sites import sites
-from lab_switch import snapshot
+from lab_switch import cookie_kinds, snapshot
 
 SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
                                                ".."))
@@ -182,3 +182,9 @@ pools:
               for port in range(int(ends[0]), int(ends[-1]) + 1)]
     assert sorted(meant) == wanted
     assert len(masks) <= 30 * len(ports)
+
+
+def test_kinds_of_flows():
+    """Two kinds with one number could not be told apart on a bridge."""
+    numbers = list(cookie_kinds().values())
+    assert len(numbers) > 30 and len(set(numbers)) == len(numbers)

@@ -97,6 +97,19 @@ emit_look(struct compiler *c, enum family family, enum protocol protocol,
                   cookie_make(COOKIE_LOOK, 0, 0), NULL);
 }
 
+/* Later fragments of IPv6, of another protocol (see lib/compile-fragment.c),
+ * get here when a server is picked for them. */
+static void
+emit_fragment(struct compiler *c)
+{
+    compiler_match_protocol(c, FAMILY_V6, PROTOCOL_ANY);
+    match_set_nw_frag_masked(&c->match, FLOW_NW_FRAG_MASK,
+                             FLOW_NW_FRAG_MASK);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_SERVER));
+    compiler_emit(c, compiler_table(c, TABLE_LOOK), 5,
+                  cookie_make(COOKIE_LOOK, 0, 0), NULL);
+}
+
 void
 compile_look(struct compiler *c, const struct pool *pool)
 {
@@ -105,5 +118,8 @@ compile_look(struct compiler *c, const struct pool *pool)
 
         emit_look(c, family, pool->protocol, TABLE_FORWARD);
         emit_look(c, family, pool->protocol, TABLE_SERVER);
+        if (family == FAMILY_V6) {
+            emit_fragment(c);
+        }
     }
 }

@@ -13,18 +13,24 @@ from lab_topology import enter_vlan
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
 VIP = "10.0.0.100"
+VIP6 = "fd00::100"
+# All but what untagged hosts say to all on their own account.
+MEANT = "not ip6 or vlan"
+IPV6 = {"10.0.1.1": "fd00::1:1", "10.0.0.1": "fd00::1"}
 
 
 @pytest.fixture(scope="module")
 def net(make_module_lab):
     """c1 and s1 in VLAN 100, c2 and s2 in VLAN 200, with the same addresses;
     s3 untagged."""
-    lab = make_module_lab(servers=3, clients=2)
+    lab = make_module_lab(servers=3, clients=2, ipv6=True)
     for host, vlan, address in (("c1", 100, "10.0.1.1"),
                                 ("s1", 100, "10.0.0.1"),
                                 ("c2", 200, "10.0.1.1"),
                                 ("s2", 200, "10.0.0.1")):
         enter_vlan(lab, host, vlan, address)
+        lab.run(host, "ip", "address", "add", IPV6[address] + "/64", "dev",
+                "eth0", "nodad")
     for server in lab.servers:
         for proto in "tcp", "udp":
             lab.serve(server, 8080, proto)
@@ -67,7 +73,7 @@ def test_same_vip_in_two_vlans(net, connections, protocol):
     keys = {"guard": False} if connections == "stateless" else {}
     both(lab, connections=connections, protocol=protocol, **keys)
     lab.hosts["c1"].next_source_port = lab.hosts["c2"].next_source_port = 20000
-    captures = {name: lab.capture(lab.hosts[name].port)
+    captures = {name: lab.capture(lab.hosts[name].port, MEANT)
                 for name in ("c1", "c2", "s1", "s2")}
     for vlan, client, name in (100, "c1", "s1"), (200, "c2", "s2"):
         traffic = lab.connect(client, VIP, 80, 60, sources=["10.0.1.1"],
@@ -78,6 +84,27 @@ def test_same_vip_in_two_vlans(net, connections, protocol):
     for name, vlan in ("c1", 100), ("s1", 100), ("c2", 200), ("s2", 200):
         seen = tags(captures[name].stop(), outgoing=True)
         # What a switch floods of the other VLAN it does not keep out.
+        assert vlan in seen and None not in seen
+
+
+@CONNECTIONS
+def test_both_families(net, connections):
+    """Neighbour solicitations are answered within the VLAN, too."""
+    lab = net
+    keys = {"guard": False} if connections == "stateless" else {}
+    addresses = ["10.0.0.1", IPV6["10.0.0.1"]]
+    apply(lab, lab.file(*(
+        pool(lab, vlan, server(lab, name, addresses), vip=[VIP, VIP6],
+             connections=connections, **keys)
+        for vlan, name in ((100, "s1"), (200, "s2")))))
+    for client, name, vlan in ("c1", "s1", 100), ("c2", "s2", 200):
+        lab.run(client, "ip", "neighbour", "flush", "dev", "eth0")
+        with lab.capture(lab.hosts[client].port, MEANT) as capture:
+            for vip, source in (VIP, "10.0.1.1"), (VIP6, IPV6["10.0.1.1"]):
+                traffic = lab.connect(client, vip, 80, 60, sources=[source],
+                                      peer=source)
+                assert not traffic.failures and traffic[name] == 60
+        seen = tags(capture, outgoing=True)
         assert vlan in seen and None not in seen
 
 
@@ -106,7 +133,7 @@ def test_server_on_an_access_port(net, connections):
         connections=connections, **keys)))
     # It is in the same network, without a tag.
     with lab.capture("s3", "tcp") as at_server, \
-            lab.capture(lab.hosts["c1"].port) as at_client:
+            lab.capture(lab.hosts["c1"].port, MEANT) as at_client:
         lab.run("s3", "ip", "neighbour", "replace", "10.0.1.1", "lladdr",
                 lab.hosts["c1"].mac, "dev", "eth0")
         traffic = lab.connect("c1", VIP, 80, 100, sources=["10.0.1.1"])

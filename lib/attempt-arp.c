@@ -26,13 +26,7 @@ struct arp_attempt {
 static void
 arp_stop(struct attempt *attempt)
 {
-    struct arp_attempt *arp = (struct arp_attempt *) attempt;
-    int fd = arp->socket.fd;
-
-    if (fd >= 0) {
-        loop_remove(attempt->all->loop, &arp->socket);
-        close(fd);
-    }
+    attempt_close(attempt, &((struct arp_attempt *) attempt)->socket);
 }
 
 static void

@@ -18,6 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/frame.h"
+
 struct icmp_attempt {
     struct attempt up;
     struct loop_fd socket;
@@ -25,43 +27,10 @@ struct icmp_attempt {
     uint16_t id;                /* Network byte order, of a raw socket. */
 };
 
-/* An echo request or reply, which look alike in both families. */
-struct echo {
-    uint8_t type;
-    uint8_t code;
-    uint16_t checksum;
-    uint16_t id;
-    uint16_t sequence;
-    char data[16];
-};
-
 static void
 icmp_stop(struct attempt *attempt)
 {
-    struct icmp_attempt *icmp = (struct icmp_attempt *) attempt;
-    int fd = icmp->socket.fd;
-
-    if (fd >= 0) {
-        loop_remove(attempt->all->loop, &icmp->socket);
-        close(fd);
-    }
-}
-
-/* RFC 1071. */
-static uint16_t
-checksum(const void *data, size_t size)
-{
-    const uint8_t *p = data;
-    uint32_t sum = 0;
-
-    for (size_t i = 0; i + 1 < size; i += 2) {
-        uint16_t word;
-
-        memcpy(&word, p + i, sizeof word);
-        sum += word;
-    }
-    sum = (sum >> 16) + (sum & 0xffff);
-    return ~(sum + (sum >> 16));
+    attempt_close(attempt, &((struct icmp_attempt *) attempt)->socket);
 }
 
 /* Whether the 'n' bytes in 'buf' are the answer. */
@@ -69,7 +38,7 @@ static bool
 is_answer(const struct icmp_attempt *icmp, const char *buf, size_t n)
 {
     bool v4 = ip_is_v4(&icmp->up.target.ip);
-    struct echo echo;
+    struct frame_echo echo;
     size_t skip = icmp->raw && v4 && n ? (buf[0] & 15) * 4 : 0;
 
     if (n < skip + 8) {
@@ -116,7 +85,7 @@ icmp_start(struct attempt *attempt)
 {
     struct icmp_attempt *icmp = (struct icmp_attempt *) attempt;
     bool v4 = ip_is_v4(&attempt->target.ip);
-    struct echo echo = {
+    struct frame_echo echo = {
         .type = v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST,
         .data = "lbgen",
     };
@@ -132,7 +101,8 @@ icmp_start(struct attempt *attempt)
     }
     icmp->id = echo.id = (uintptr_t) attempt >> 4;
     if (v4) {
-        echo.checksum = checksum(&echo, sizeof echo);
+        echo.checksum = htons(frame_checksum(
+                                  frame_add_words(&echo, sizeof echo, 0)));
     }
     if (!loop_add(attempt->all->loop, &icmp->socket, fd, EPOLLIN, icmp_ready,
                   icmp)) {

@@ -37,13 +37,7 @@ struct question {
 static void
 nd_stop(struct attempt *attempt)
 {
-    struct nd_attempt *nd = (struct nd_attempt *) attempt;
-    int fd = nd->socket.fd;
-
-    if (fd >= 0) {
-        loop_remove(attempt->all->loop, &nd->socket);
-        close(fd);
-    }
+    attempt_close(attempt, &((struct nd_attempt *) attempt)->socket);
 }
 
 static void

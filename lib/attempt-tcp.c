@@ -20,13 +20,7 @@ struct tcp {
 static void
 tcp_stop(struct attempt *attempt)
 {
-    struct tcp *tcp = (struct tcp *) attempt;
-    int fd = tcp->socket.fd;
-
-    if (fd >= 0) {
-        loop_remove(attempt->all->loop, &tcp->socket);
-        close(fd);
-    }
+    attempt_close(attempt, &((struct tcp *) attempt)->socket);
 }
 
 static void

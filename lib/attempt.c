@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* The end of an attempt that its owner has not heard of. */
 struct ending {
@@ -162,6 +163,17 @@ attempt_end(struct attempt *attempt, const char *format, ...)
     attempt->class->stop(attempt);
     attempt->class = NULL;
     loop_timer_set(attempt->all->loop, &attempt->timer, 0, tell, ending);
+}
+
+void
+attempt_close(struct attempt *attempt, struct loop_fd *socket)
+{
+    int fd = socket->fd;
+
+    if (fd >= 0) {
+        loop_remove(attempt->all->loop, socket);
+        close(fd);
+    }
 }
 
 unsigned int

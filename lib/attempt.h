@@ -92,6 +92,10 @@ void attempt_cancel(struct attempt *);
  * anywhere, also twice: the first time counts. */
 void attempt_end(struct attempt *, const char *format, ...) LB_PRINTF(2, 3);
 
+/* Likewise: closes a socket that the loop watches; one that is not open has
+ * -1. */
+void attempt_close(struct attempt *, struct loop_fd *);
+
 /* A socket address for 'ip' and 'port'.  Returns its size. */
 struct sockaddr_storage;
 unsigned int attempt_address(const struct ip *ip, uint16_t port,

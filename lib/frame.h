@@ -13,6 +13,17 @@
 /* The shortest frame that Ethernet allows, without its checksum. */
 #define FRAME_MIN 60
 
+/* An echo request or reply (RFC 792, RFC 4443), which look alike in both
+ * families.  In network byte order. */
+struct frame_echo {
+    uint8_t type;
+    uint8_t code;
+    uint16_t checksum;
+    uint16_t id;
+    uint16_t sequence;
+    char data[16];
+};
+
 /* Writes an Ethernet header, of ETH_HLEN bytes. */
 void frame_put_ethernet(uint8_t *frame, const struct mac *dst,
                         const struct mac *src, uint16_t type);

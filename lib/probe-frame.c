@@ -27,16 +27,6 @@
 /* Of the IPv4 header. */
 #define DONT_FRAGMENT 0x4000
 
-/* An echo request or reply, which look alike in both families. */
-struct echo {
-    uint8_t type;
-    uint8_t code;
-    uint16_t checksum;
-    uint16_t id;
-    uint16_t sequence;
-    char data[16];
-};
-
 /* A TCP header with the one option that a SYN cannot do without. */
 struct syn {
     struct tcphdr tcp;
@@ -95,7 +85,7 @@ put_echo(uint8_t *frame, const struct probe_ends *ends, uint32_t nonce)
 {
     bool v4 = ip_is_v4(&ends->dst);
     uint8_t protocol = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
-    struct echo echo = {
+    struct frame_echo echo = {
         .type = v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST,
         .id = htons(nonce >> 16),
         .sequence = htons(nonce & UINT16_MAX),
@@ -219,7 +209,7 @@ read_icmp(struct rest *rest, bool v4, struct probe_answer *answer)
 {
     struct nd_neighbor_advert na;
     struct rest whole = *rest;
-    struct echo echo;
+    struct frame_echo echo;
 
     if (!take(rest, &echo, 8)) {
         return false;

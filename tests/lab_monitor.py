@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """lbgen monitor in a lab."""
 
+import contextlib
 import json
 import os
 import re
@@ -99,3 +100,18 @@ class Monitor:
         self.process.send_signal(how)
         assert self.process.wait(20) == 0, self.log()
         return time.monotonic() - begin
+
+
+@contextlib.contextmanager
+def running(lab, path, *args, **options):
+    """A monitor for as long as the block; its log is shown if that fails."""
+    monitor = Monitor(lab, path, *args, **options)
+    try:
+        yield monitor
+    except BaseException:
+        print(monitor.log())
+        raise
+    finally:
+        if monitor.process.poll() is None:
+            monitor.process.terminate()
+            monitor.process.wait()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""More than hosts on a switch: addresses on loopback, routers, VLANs."""
+"""More than hosts on a switch: addresses on loopback, routers, VLANs, and
+links that go down."""
 
 import ipaddress
 
-from lab import Host
+from lab import Host, wait_for
+from lab_slots import wait_revalidated
 
 
 def own_vip(lab, server, vip):
@@ -95,3 +97,15 @@ def enter_vlan(lab, host, vlan, address):
               "add-port", bridge, h.port, f"tag={vlan}", "--",
               "add-port", bridge, other, "--", "add-port", h.bridge, trunk)
     h.port = trunk
+
+
+def is_live(lab, server):
+    desc = lab.ofctl("dump-ports-desc", "br0", str(lab.hosts[server].ofport))
+    return "LIVE" in desc
+
+
+def set_link(lab, server, up):
+    """Also waits until the switch has noticed."""
+    lab.set_link(server, up)
+    wait_for(lambda: is_live(lab, server) == up, f"link of {server}")
+    wait_revalidated(lab)

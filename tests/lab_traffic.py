@@ -161,3 +161,11 @@ def assert_shares(counter, weights, n=None, slots=256):
         assert abs(got - asked) <= margin, (
             f"{name} got {got:.4f}, asked {asked:.4f} +- {margin:.4f} of "
             f"{got_all}: {counter!r}")
+
+
+def in_order(traffic):
+    """The servers of one client's connections, in the order that it began
+    them, which is that of its source ports."""
+    assert not traffic.failures
+    return [traffic.by_connection[key]
+            for key in sorted(traffic.by_connection, key=lambda k: k[1])]

@@ -16,6 +16,7 @@ import pytest
 from lab import wait_for
 from lab_capture import socket_in
 from lab_slots import wait_revalidated
+from lab_topology import set_link
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
@@ -38,18 +39,6 @@ def lab(shared):
     for server in shared.servers:
         set_link(shared, server, True)
     shared.lbgen("delete", "--all", "-b", "br0")
-
-
-def is_live(lab, server):
-    desc = lab.ofctl("dump-ports-desc", "br0", str(lab.hosts[server].ofport))
-    return "LIVE" in desc
-
-
-def set_link(lab, server, up):
-    """Also waits until the switch has noticed."""
-    lab.set_link(server, up)
-    wait_for(lambda: is_live(lab, server) == up, f"link of {server}")
-    wait_revalidated(lab)
 
 
 def command(lab, name, server):

@@ -3,7 +3,6 @@
 and what checks find out is what users would."""
 
 from collections import Counter
-import contextlib
 import os
 import re
 import socket
@@ -15,7 +14,7 @@ import pytest
 from lab import wait_for
 from lab_capture import socket_in
 from lab_frames import checksum, ethernet
-from lab_monitor import Monitor, slots
+from lab_monitor import running, slots
 from lab_topology import add_behind, enter_vlan, own_vip
 
 pytestmark = pytest.mark.switch
@@ -60,23 +59,9 @@ def file(lab, check=CHECK, weights=None, **keys):
                          settings={"fallback": "normal"}, **keys)
 
 
-@contextlib.contextmanager
-def monitor(lab, path, *args, **options):
-    monitor = Monitor(lab, path, *args, **options)
-    try:
-        yield monitor
-    except BaseException:
-        print(monitor.log())
-        raise
-    finally:
-        if monitor.process.poll() is None:
-            monitor.process.terminate()
-            monitor.process.wait()
-
-
 def test_tcp_goes_down_in_time_and_comes_back(lab):
     """After fall times interval and the time-out; no other server moves."""
-    with monitor(lab, file(lab)) as m:
+    with running(lab, file(lab)) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         before = slots(lab)
         lab.services.pop("s2").stop()
@@ -127,7 +112,7 @@ def test_kinds(lab, check, keys):
     keys = dict(keys)
     if "check_port" in keys:
         check = {**check, "port": keys.pop("check_port")}
-    with monitor(lab, file(lab, check, **keys)) as m:
+    with running(lab, file(lab, check, **keys)) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         lab.ofctl("add-flow", "br0", f"{BLOCK},actions=drop")
         m.wait("server down: .*server=s2.*no answer in 200 ms")
@@ -146,7 +131,7 @@ def test_direct_servers_are_asked_for_the_vip(lab):
     for server in ("s1", "s3"):
         own_vip(lab, server, vip)
     path = file(lab, {"source": SOURCE}, vip=vip, port=8080, **DIRECT)
-    with monitor(lab, path) as m:
+    with running(lab, path) as m:
         m.wait_states(s1="up", s3="up")
         m.wait("server starting: .*server=s2.*no answer")
         own_vip(lab, "s2", vip)
@@ -170,7 +155,7 @@ def test_nothing_is_left_at_the_server(lab):
     listener.setblocking(False)
     capture = lab.capture("s1", "tcp port 8081")
     path = file(lab, {"port": 8081, "interval": "100ms"}, weights=[1])
-    with listener, monitor(lab, path) as m:
+    with listener, running(lab, path) as m:
         m.wait_states(s1="up")
         time.sleep(1)
         m.kill()
@@ -203,7 +188,7 @@ def test_a_lost_end_does_not_count_against_the_server(lab):
     lab.ofctl("packet-out", "br0", f"in_port=controller packet={frame.hex()} "
               f"actions=output:{server.ofport}")
     wait_for(lambda: half_open(lab, "s1") == 1, "half a connection")
-    with monitor(lab, path) as m:
+    with running(lab, path) as m:
         m.wait("monitor started")
         wait_for(lambda: half_open(lab, "s1") == 0, "its end")
         time.sleep(0.5)
@@ -221,7 +206,7 @@ def test_users_packets_are_not_for_the_monitor(lab):
     """Only answers to checks come to it, and how the bridge treats fragments
     stays as it was."""
     lab.ofctl("set-frags", "br0", "nx-match")
-    with monitor(lab, file(lab, {"interval": "1s"}, snat=True)) as m:
+    with running(lab, file(lab, {"interval": "1s"}, snat=True)) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         assert lab.connect("c1", VIP, 80, 2000, peer=VIP).failures == 0
         wait_for(lambda: all(n >= 2 for n in answers(lab)), "answers")
@@ -240,7 +225,7 @@ def test_a_missing_server_is_found(lab):
         del server["mac"], server["interface"]
     lab.run("s2", "sh", "-c", f"echo 8 > {arp}")
     try:
-        with monitor(lab, lab.file(pool, fallback="normal")) as m:
+        with running(lab, lab.file(pool, fallback="normal")) as m:
             m.wait_states(s1="up", s3="up")
             m.wait("server .*server=s2.*no answer")
             lab.run("s2", "sh", "-c", f"echo 0 > {arp}")
@@ -254,7 +239,7 @@ def test_a_missing_server_is_found(lab):
 def test_a_port_that_comes_back_with_another_number(lab):
     """Is noticed at once, not only when it is time to look."""
     host = lab.hosts["s2"]
-    with monitor(lab, file(lab)) as m:
+    with running(lab, file(lab)) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         time.sleep(1)           # Its own change is noticed as well.
         begin = time.monotonic()
@@ -276,7 +261,7 @@ def test_a_port_that_comes_back_with_another_number(lab):
 
 
 def test_goes_on_after_a_restart_of_the_switch(lab):
-    with monitor(lab, file(lab)) as m:
+    with running(lab, file(lab)) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         lab.restart_switch(kill=True)
         m.wait('reason="the switch is back"')
@@ -303,7 +288,7 @@ def test_through_a_router_and_into_a_vlan(make_lab):
         {"name": "arp", "ip": "10.0.0.22", "mac": vlan.mac,
          "interface": vlan.port, "port": 8080, "vlan": 20,
          "check": {**CHECK, "type": "arp", "address": vlan.ip}}]
-    with monitor(lab, lab.file(pool, fallback="normal")) as m:
+    with running(lab, lab.file(pool, fallback="normal")) as m:
         m.wait_states(r1="up", s2="up", ping="up", arp="up")
         servers[0].stop()
         m.wait("server down: .*server=r1.*Connection refused")
@@ -332,7 +317,7 @@ def test_a_thousand_a_second(make_lab):
                            "mac": host.mac, "interface": host.port,
                            "port": 8080} for j in range(250)]}
              for i in range(4)]
-    with monitor(lab, lab.file(*pools, fallback="normal")) as m:
+    with running(lab, lab.file(*pools, fallback="normal")) as m:
         m.wait("server up", n=1000, timeout=60)
         wait_for(lambda: all(n > 2 for n in answers(lab)), "answers", 30)
         before = sum(answers(lab)), cpu(m.process.pid), cpu(lab.vswitchd.pid)

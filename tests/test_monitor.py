@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """lbgen monitor: servers that die and come back, with real traffic."""
 
-import contextlib
 import signal
 import threading
 import time
@@ -9,7 +8,7 @@ import time
 import pytest
 
 from lab import assert_shares, wait_for
-from lab_monitor import Monitor, join_bridge, slots, states, status
+from lab_monitor import join_bridge, running, slots, states, status
 
 pytestmark = pytest.mark.switch
 
@@ -40,18 +39,8 @@ class Site:
                 "settings": {"fallback": "normal"}, **keys}
         return self.lab.pool_yaml(weights, **keys)
 
-    @contextlib.contextmanager
     def monitor(self, path, *args, **options):
-        monitor = Monitor(self.lab, path, *args, **options)
-        try:
-            yield monitor
-        except BaseException:
-            print(monitor.log())
-            raise
-        finally:
-            if monitor.process.poll() is None:
-                monitor.process.terminate()
-                monitor.process.wait()
+        return running(self.lab, path, *args, **options)
 
 
 @pytest.fixture(scope="module")

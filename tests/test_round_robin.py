@@ -14,6 +14,7 @@ import pytest
 import turn_model
 from lab import wait_for
 from lab_slots import settle, wait_revalidated
+from lab_traffic import in_order
 
 pytestmark = pytest.mark.switch
 
@@ -55,14 +56,6 @@ def several(lab, n, first=0):
     """Who answers 'n' connections, one after the other, clients in turn."""
     return [one(lab, lab.clients[(first + i) % len(lab.clients)])
             for i in range(n)]
-
-
-def in_order(traffic):
-    """The servers of one client's connections, in the order that it began
-    them, which is that of its source ports."""
-    assert not traffic.failures
-    return [traffic.by_connection[key]
-            for key in sorted(traffic.by_connection, key=lambda k: k[1])]
 
 
 def expect(weights, n, first=0):

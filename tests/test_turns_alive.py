@@ -15,6 +15,8 @@ import turn_model
 from lab import wait_for
 from lab_monitor import Monitor, join_bridge
 from lab_slots import wait_revalidated
+from lab_topology import set_link
+from lab_traffic import in_order
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
@@ -39,16 +41,6 @@ def lab(shared):
     shared.lbgen("delete", "--all", "-b", "br0")
 
 
-def set_link(lab, server, up):
-    """Also waits until the switch has noticed."""
-    def live():
-        return "LIVE" in lab.ofctl("dump-ports-desc", "br0",
-                                   str(lab.hosts[server].ofport))
-    lab.set_link(server, up)
-    wait_for(lambda: live() == up, f"link of {server}")
-    wait_revalidated(lab)
-
-
 def apply(lab, weights, **keys):
     keys.setdefault("policy", "round-robin")
     path = lab.pool_yaml(weights, **keys)
@@ -63,12 +55,6 @@ def one(lab, client):
     assert not traffic.failures
     name, = traffic
     return name
-
-
-def in_order(traffic):
-    assert not traffic.failures
-    return [traffic.by_connection[key]
-            for key in sorted(traffic.by_connection, key=lambda k: k[1])]
 
 
 def order(weights, dead=()):

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from lab_slots import settle
+from lab_traffic import in_order
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 
@@ -43,12 +44,6 @@ def one(lab, vip, port, proto="tcp", client="c1"):
     assert not traffic.failures
     name, = traffic
     return name
-
-
-def in_order(traffic):
-    assert not traffic.failures
-    return [traffic.by_connection[key]
-            for key in sorted(traffic.by_connection, key=lambda k: k[1])]
 
 
 def turns(n, first=0):

@@ -25,8 +25,8 @@
  *   - In stateless pools there is no telling which pool a fragment is for, it
  *     hashes to another server than the next one, and ovs-vswitchd 3.1, when
  *     it sets an address, takes the beginning of each fragment for a header
- *     and puts a checksum there.  Parts of a packet would be worse than none, so
- *     none of its fragments get to a server.
+ *     and puts a checksum there.  Parts of a packet would be worse than none,
+ *     so none of its fragments get to a server.
  *
  *   - In direct pools no address is set.  There fragments are right in a pool
  *     that goes by client and has a protocol of the VIP to itself, with all

@@ -40,8 +40,8 @@ warn_slot_flows(const struct pool *pool, struct diags *diags)
 {
     diag_warning(diags, &pool->loc, "pool \"%s\": its %"PRIu16" slots are as "
                  "many flows, some %.1f MB in ovs-vswitchd, and up to %"PRIu16
-                 " cached flows in the datapath for each way that packets come "
-                 "in; the first packet to each slot takes the slow path; "
+                 " cached flows in the datapath for each way that packets "
+                 "come in; the first packet to each slot takes the slow path; "
                  "\"slots: %d\" or fewer are one group", pool->name,
                  pool->n_slots, (double) pool->n_slots * FLOW_MEMORY / 1e6,
                  pool->n_slots, SLOTS_DEFAULT);

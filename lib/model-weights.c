@@ -61,8 +61,8 @@ check_capacities(const struct reader *r, const struct pool *pool)
 
         if (server->capacity > 0) {
             diag_error(r->diags, node_locate(server->node, "capacity"),
-                       "%s: capacity is for \"weights: {policy: sblb}\", which "
-                       "this pool has not",
+                       "%s: capacity is for \"weights: {policy: sblb}\", "
+                       "which this pool has not",
                        owner_format("server", server->name, owner));
         }
     }

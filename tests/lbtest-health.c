@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 #include "lib/checker.h"
@@ -132,14 +131,24 @@ print_change(void *start LB_UNUSED, struct pool *pool, struct server *server,
     fflush(stdout);
 }
 
-/* Largest resident set so far, in kB. */
+/* Largest resident set so far, in kB.  getrusage(2) would count what the
+ * process had before execve(2) too, which is all of its parent after vfork(2).
+ */
 static long
 peak_memory(void)
 {
-    struct rusage usage;
+    FILE *status = fopen("/proc/self/status", "r");
+    char line[256];
+    long kb = -1;
 
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
+    while (status && fgets(line, sizeof line, status)
+           && sscanf(line, "VmHWM: %ld kB", &kb) != 1) {
+        continue;
+    }
+    if (status) {
+        fclose(status);
+    }
+    return kb;
 }
 
 /* Prints for each server what is known of it: checks, failures, the duration

@@ -39,14 +39,23 @@ struct taker {
     uint16_t index;             /* In the caller's servers. */
     const char *name;
     uint64_t hash;              /* Of 'name'. */
+    uint16_t quota;
     uint64_t inverse;           /* Of the quota, times 2**INVERSE_BITS. */
     size_t room;                /* Slots it may still take. */
+    uint64_t likely;            /* See market_set_likely(). */
 
-    /* Free slots that it holds for now.  Once it holds 'room' of them, 'worst'
-     * is the most expensive one. */
+    /* Free slots that it holds for now, by 'next_held' of the market.  Once it
+     * holds 'room' of them, 'worst' is the most expensive one. */
     size_t n_held;
+    size_t held;
     size_t worst;
     uint64_t worst_cost;        /* UINT64_MAX while there is room. */
+};
+
+/* A free slot and a taker that it is likely to end up with. */
+struct pair {
+    struct taker *taker;
+    uint64_t bound;             /* No more than what the pair costs. */
 };
 
 /* Free slots and the servers that have room for them. */
@@ -58,13 +67,19 @@ struct market {
                                  * owns. */
     uint16_t free[SLOTS_MAX];   /* Ascending. */
     size_t n_free;
-    uint64_t *bounds;           /* Of free slot f and taker t at
-                                 * [f * n_takers + t]: no more than what the
-                                 * pair costs. */
 
-    /* By free slot: who holds it, and at what cost. */
+    /* Likely pairs of free slot f, from [first_pair[f]] until before
+     * [first_pair[f + 1]].  No other pair costs less than 'unlikely_cost'. */
+    struct pair *pairs;
+    size_t n_pairs, allocated_pairs;
+    size_t first_pair[SLOTS_MAX + 1];
+    uint64_t unlikely_cost;
+
+    /* By free slot: who holds it, at what cost, and which else that one holds,
+     * up to NOTHING_HELD. */
     struct taker *holder[SLOTS_MAX];
     uint64_t held_cost[SLOTS_MAX];
+    uint16_t next_held[SLOTS_MAX];
 };
 
 /* Fractional bits of an inverse quota.  A cost has 6 + LOG_BITS bits from the
@@ -72,6 +87,12 @@ struct market {
 #define INVERSE_BITS 24
 #define LOG_BITS 32
 #define LOG_STEPS 8
+
+/* How many likely pairs a slot has, about.  With much less many slots run out
+ * of them, and much more are not looked at any faster than all. */
+#define LIKELY_PAIRS 32
+
+#define NOTHING_HELD UINT16_MAX
 
 /* Above all that; see keeping_cost(). */
 #define COST_GUEST (UINT64_C(1) << 62)
@@ -127,20 +148,17 @@ taker_cost(const struct taker *t, size_t slot)
     return minus_log2(hash_mix(t->hash, slot)) * t->inverse;
 }
 
+static bool
+is_home(const struct market *m, const struct taker *t, size_t slot)
+{
+    return m->homes && m->homes[slot] == t->index;
+}
+
 /* Likewise; nothing for a slot that was its own before. */
 static uint64_t
 slot_cost(const struct market *m, const struct taker *t, size_t slot)
 {
-    return (m->homes && m->homes[slot] == t->index ? 0
-            : taker_cost(t, slot));
-}
-
-/* No more than slot_cost(), for less. */
-static uint64_t
-slot_cost_bound(const struct market *m, const struct taker *t, size_t slot)
-{
-    return (m->homes && m->homes[slot] == t->index ? 0
-            : minus_log2_bound(hash_mix(t->hash, slot)) * t->inverse);
+    return is_home(m, t, slot) ? 0 : taker_cost(t, slot);
 }
 
 /* What it costs 't' to keep 'slot', of those that it owns.  What was another
@@ -177,6 +195,7 @@ market_invite(struct market *m, const struct slot_server *servers, size_t n,
                 .index = (uint16_t) i,
                 .name = servers[i].name,
                 .hash = hash_string(servers[i].name),
+                .quota = quotas[i],
                 .inverse = (UINT64_C(1) << INVERSE_BITS) / quotas[i],
                 .room = quotas[i],
             };
@@ -243,8 +262,60 @@ taker_keep(const struct market *m, struct taker *t, const uint16_t *installed,
     t->room -= n_owned;
 }
 
+/* Says which of the numbers that takers draw for slots are likely to win: for
+ * each slot about LIKELY_PAIRS, those that make the cheapest pairs.  There a
+ * cost is in proportion to what the number is short of 1, over the quota, and
+ * the chance to be that cheap therefore to the quota. */
+static void
+market_set_likely(struct market *m)
+{
+    double total = 0;
+
+    for (size_t i = 0; i < m->n_takers; i++) {
+        total += m->takers[i].quota;
+    }
+    m->unlikely_cost = UINT64_MAX;
+    for (size_t i = 0; i < m->n_takers; i++) {
+        struct taker *t = &m->takers[i];
+        double chance = LIKELY_PAIRS * t->quota / total;
+
+        t->likely = 0;
+        if (chance < 1) {
+            uint64_t cost;
+
+            t->likely = (uint64_t) ((1 - chance) * 0x1p64);
+            cost = minus_log2_bound(t->likely - 1) * t->inverse;
+            m->unlikely_cost = cost < m->unlikely_cost ? cost
+                               : m->unlikely_cost;
+        }
+    }
+}
+
+/* Finds the likely pairs of free slot 'f', the next one. */
+static void
+market_pair_up(struct market *m, size_t f)
+{
+    size_t slot = m->free[f];
+
+    for (size_t i = 0; i < m->n_takers; i++) {
+        struct taker *t = &m->takers[i];
+        uint64_t u = hash_mix(t->hash, slot);
+
+        if (u >= t->likely || is_home(m, t, slot)) {
+            m->pairs = lb_grow(m->pairs, m->n_pairs, &m->allocated_pairs,
+                               sizeof *m->pairs);
+            m->pairs[m->n_pairs++] = (struct pair) {
+                .taker = t,
+                .bound = is_home(m, t, slot) ? 0
+                         : minus_log2_bound(u) * t->inverse,
+            };
+        }
+    }
+    m->first_pair[f + 1] = m->n_pairs;
+}
+
 /* Sends home the takers without room, lists the slots that nobody has in
- * 'slots' and works out what they cost whom at least. */
+ * 'slots' and finds their likely pairs. */
 static void
 market_open(struct market *m, const uint16_t *slots, size_t n_slots)
 {
@@ -253,6 +324,7 @@ market_open(struct market *m, const uint16_t *slots, size_t n_slots)
     for (size_t i = 0; i < m->n_takers; i++) {
         if (m->takers[i].room) {
             m->takers[n_takers] = m->takers[i];
+            m->takers[n_takers].held = NOTHING_HELD;
             m->takers[n_takers++].worst_cost = UINT64_MAX;
         }
     }
@@ -263,48 +335,49 @@ market_open(struct market *m, const uint16_t *slots, size_t n_slots)
             m->free[m->n_free++] = (uint16_t) s;
         }
     }
-    m->bounds = lb_xcalloc(m->n_free * n_takers + 1, sizeof *m->bounds);
+    market_set_likely(m);
     for (size_t f = 0; f < m->n_free; f++) {
-        for (size_t i = 0; i < n_takers; i++) {
-            m->bounds[f * n_takers + i] =
-                slot_cost_bound(m, &m->takers[i], m->free[f]);
-        }
+        market_pair_up(m, f);
     }
 }
 
-/* Stores in '*cost' what a pair costs, and returns true, if it is less than
- * 'limit' and 't' would not send free slot 'f' away. */
-static bool
-market_pair(const struct market *m, size_t f, const struct taker *t,
-            uint64_t bound, uint64_t limit, uint64_t *cost)
+/* Makes 't' the holder of free slot 'f' if that costs less than the holder
+ * that 'f' has, and 't' would not send it away. */
+static void
+market_offer(struct market *m, size_t f, struct taker *t)
 {
-    if (bound >= limit || bound > t->worst_cost) {
-        return false;
+    uint64_t cost = slot_cost(m, t, m->free[f]);
+
+    if (cost < m->held_cost[f]
+        && (cost < t->worst_cost
+            || (cost == t->worst_cost && f < t->worst))) {
+        m->holder[f] = t;
+        m->held_cost[f] = cost;
     }
-    *cost = slot_cost(m, t, m->free[f]);
-    return (*cost < limit
-            && (*cost < t->worst_cost
-                || (*cost == t->worst_cost && f < t->worst)));
 }
 
-/* Gives free slot 'f' to the cheapest taker that would not send it away, and
+/* Finds the cheapest taker for free slot 'f' that would not send it away, and
  * returns that.  The slot need not remember whom it has asked: those who
  * refused it once hold cheaper slots and will never hold more expensive ones
  * again. */
 static struct taker *
 market_choose(struct market *m, size_t f)
 {
-    const uint64_t *bounds = &m->bounds[f * m->n_takers];
-
     m->holder[f] = NULL;
     m->held_cost[f] = UINT64_MAX;
-    for (size_t i = 0; i < m->n_takers; i++) {
-        uint64_t cost;
+    for (size_t i = m->first_pair[f]; i < m->first_pair[f + 1]; i++) {
+        const struct pair *pair = &m->pairs[i];
 
-        if (market_pair(m, f, &m->takers[i], bounds[i], m->held_cost[f],
-                        &cost)) {
-            m->holder[f] = &m->takers[i];
-            m->held_cost[f] = cost;
+        if (pair->bound < m->held_cost[f]
+            && pair->bound <= pair->taker->worst_cost) {
+            market_offer(m, f, pair->taker);
+        }
+    }
+    /* Of equal ones the first taker is chosen, likely or not. */
+    if (m->held_cost[f] >= m->unlikely_cost) {
+        m->held_cost[f] = UINT64_MAX;
+        for (size_t i = 0; i < m->n_takers; i++) {
+            market_offer(m, f, &m->takers[i]);
         }
     }
     assert(m->holder[f]);
@@ -315,13 +388,38 @@ market_choose(struct market *m, size_t f)
 static void
 market_find_worst(const struct market *m, struct taker *t)
 {
-    t->worst_cost = 0;
-    for (size_t f = 0; f < m->n_free; f++) {
-        if (m->holder[f] == t && m->held_cost[f] >= t->worst_cost) {
+    t->worst = t->held;
+    t->worst_cost = m->held_cost[t->held];
+    for (size_t f = t->held; f != NOTHING_HELD; f = m->next_held[f]) {
+        if (m->held_cost[f] > t->worst_cost
+            || (m->held_cost[f] == t->worst_cost && f > t->worst)) {
             t->worst = f;
             t->worst_cost = m->held_cost[f];
         }
     }
+}
+
+static void
+market_hold(struct market *m, struct taker *t, size_t f)
+{
+    m->next_held[f] = (uint16_t) t->held;
+    t->held = f;
+    t->n_held++;
+}
+
+/* Sends away the most expensive slot that 't' held before 'f', which was just
+ * added to those, and returns it. */
+static size_t
+market_send_away(struct market *m, struct taker *t, size_t f)
+{
+    size_t worst = t->worst;
+
+    while (m->next_held[f] != worst) {
+        f = m->next_held[f];
+    }
+    m->next_held[f] = m->next_held[worst];
+    t->n_held--;
+    return worst;
 }
 
 /* Lets all free slots ask until each has a taker. */
@@ -338,11 +436,9 @@ market_run(struct market *m)
         size_t f = asking[--n_asking];
         struct taker *t = market_choose(m, f);
 
-        if (t->n_held < t->room) {
-            t->n_held++;
-        } else {
-            m->holder[t->worst] = NULL;
-            asking[n_asking++] = t->worst;
+        market_hold(m, t, f);
+        if (t->n_held > t->room) {
+            asking[n_asking++] = market_send_away(m, t, f);
         }
         if (t->n_held == t->room) {
             market_find_worst(m, t);
@@ -373,7 +469,7 @@ slots_assign(const struct slot_server *servers, size_t n,
     for (size_t f = 0; f < m.n_free; f++) {
         slots[m.free[f]] = m.holder[f]->index;
     }
-    free(m.bounds);
+    free(m.pairs);
     free(m.is_short);
     free(m.takers);
 }

@@ -10,18 +10,6 @@
 #define FNV_OFFSET UINT64_C(0xcbf29ce484222325)
 #define FNV_PRIME UINT64_C(0x100000001b3)
 
-/* 2**64 over the golden ratio, the step of splitmix64. */
-#define SPLITMIX_STEP UINT64_C(0x9e3779b97f4a7c15)
-
-/* The finaliser of splitmix64. */
-static uint64_t
-finalise(uint64_t x)
-{
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 uint64_t
 hash_string(const char *s)
 {
@@ -30,13 +18,5 @@ hash_string(const char *s)
     for (const unsigned char *p = (const unsigned char *) s; *p; p++) {
         h = (h ^ *p) * FNV_PRIME;
     }
-    return finalise(h);
-}
-
-/* This is element 'x', counted from 0, of the sequence that splitmix64 draws
- * from the seed 'h'. */
-uint64_t
-hash_mix(uint64_t h, uint64_t x)
-{
-    return finalise(h + SPLITMIX_STEP * (x + 1));
+    return hash_finalise(h);
 }

@@ -16,7 +16,25 @@
 /* Hash of the null-terminated string 's'. */
 uint64_t hash_string(const char *s);
 
-/* Mixes 'x' into the hash 'h'. */
-uint64_t hash_mix(uint64_t h, uint64_t x);
+/* 2**64 over the golden ratio, the step of splitmix64. */
+#define HASH_STEP UINT64_C(0x9e3779b97f4a7c15)
+
+/* The finaliser of splitmix64. */
+static inline uint64_t
+hash_finalise(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Mixes 'x' into the hash 'h': this is element 'x', counted from 0, of the
+ * sequence that splitmix64 draws from the seed 'h'.  Here for the compiler to
+ * see: slot tables draw millions. */
+static inline uint64_t
+hash_mix(uint64_t h, uint64_t x)
+{
+    return hash_finalise(h + HASH_STEP * (x + 1));
+}
 
 #endif /* policies/hash.h */

@@ -144,6 +144,7 @@ lib_liblbgen_a_SOURCES = \
 	lib/model-set.c \
 	lib/model-shares.c \
 	lib/model-values.c \
+	lib/model-vips.c \
 	lib/model-weights.c \
 	lib/model-write.c \
 	lib/model.c \

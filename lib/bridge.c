@@ -130,10 +130,12 @@ bridge_model(const struct bridge *bridge, struct model *model,
             model->pools[model->n_pools++] = pool;
         }
     }
+    model_index_vips(model);
 }
 
 void
 bridge_model_uninit(struct model *model)
 {
     free(model->pools);
+    free(model->vips);
 }

@@ -104,12 +104,13 @@ static const struct pool *
 first_pool(const struct compiler *c, const struct pool *pool,
            const struct ip *vip, enum connections connections)
 {
-    for (size_t i = 0; i < c->model->n_pools; i++) {
-        const struct pool *other = c->model->pools[i];
+    struct model_vips at = model_pools_at(c->model, vip);
+
+    for (size_t i = 0; i < at.n; i++) {
+        const struct pool *other = *at.vips[i].pool;
 
         if (other->connections == connections
-            && other->path.vlan == pool->path.vlan
-            && ips_contain(&other->vips, vip)) {
+            && other->path.vlan == pool->path.vlan) {
             return other;
         }
     }
@@ -141,17 +142,17 @@ void
 compile_error_copies(struct compiler *c, const struct pool *pool,
                      const struct ip *vip)
 {
+    struct model_vips at = model_pools_at(c->model, vip);
     struct copies copies = { .n = 0 };
 
     if (first_pool(c, pool, vip, CONNECTIONS_DIRECT) != pool) {
         return;
     }
-    for (size_t i = 0; i < c->model->n_pools; i++) {
-        const struct pool *other = c->model->pools[i];
+    for (size_t i = 0; i < at.n; i++) {
+        const struct pool *other = *at.vips[i].pool;
 
         if (other->connections == CONNECTIONS_DIRECT
-            && other->path.vlan == pool->path.vlan
-            && ips_contain(&other->vips, vip)) {
+            && other->path.vlan == pool->path.vlan) {
             add_servers(c, other, &copies);
         }
     }

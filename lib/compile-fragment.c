@@ -59,12 +59,14 @@ static bool
 is_ambiguous(const struct compiler *c, const struct pool *pool,
              const struct ip *vip)
 {
-    for (size_t i = 0; i < c->model->n_pools; i++) {
-        const struct pool *other = c->model->pools[i];
+    struct model_vips at = model_pools_at(c->model, vip);
+
+    for (size_t i = 0; i < at.n; i++) {
+        const struct pool *other = *at.vips[i].pool;
 
         if (ip_is_v4(vip) ? (other->connections == CONNECTIONS_TRACKED
                              && pool_may_be_meant(other, pool, vip))
-            : other != pool && ips_contain(&other->vips, vip)) {
+            : other != pool) {
             return true;
         }
     }

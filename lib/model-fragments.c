@@ -46,14 +46,17 @@ bool
 model_keeps_fragments(const struct model *model, const struct pool *pool,
                       const struct ip *vip)
 {
+    struct model_vips at;
+
     if (pool->connections != CONNECTIONS_DIRECT
         || pool->drop_fragments || !pool_goes_by_client(pool)
         || pool_scope(pool) == POOL_SCOPE_PORTS
         || (!ip_is_v4(vip) && pool->protocol != PROTOCOL_ANY)) {
         return false;
     }
-    for (size_t i = 0; i < model->n_pools; i++) {
-        if (pool_may_be_meant(model->pools[i], pool, vip)) {
+    at = model_pools_at(model, vip);
+    for (size_t i = 0; i < at.n; i++) {
+        if (pool_may_be_meant(*at.vips[i].pool, pool, vip)) {
             return false;
         }
     }

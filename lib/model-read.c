@@ -159,6 +159,7 @@ read_pools(const struct reader *r, const struct node *node, void *model_)
         model->pools[i] = pool_read_partly(node->items[i], r->diags);
         model->n_pools++;
     }
+    model_index_vips(model);
     model_check(model, node, r->diags);
     return true;
 }

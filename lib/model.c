@@ -181,6 +181,7 @@ model_destroy(struct model *model)
             pool_destroy(model->pools[i]);
         }
         free(model->pools);
+        free(model->vips);
         free(model->bridge);
         free(model);
     }

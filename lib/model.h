@@ -257,12 +257,26 @@ struct settings {
 /* Owns all that it reaches but file names and nodes, which belong to the
  * document, so it must not outlive that.  What it says is constant once read;
  * overrides and what is found through the switch come on top. */
+/* A VIP of a pool. */
+struct model_vip {
+    struct ip ip;
+    struct pool *const *pool;   /* Its place in 'pools'. */
+};
+
+/* Some of those of a model, borrowed from it. */
+struct model_vips {
+    const struct model_vip *vips;
+    size_t n;
+};
+
 struct model {
     const char *file_name;      /* Borrowed from the document. */
     char *bridge;               /* NULL if left out. */
     struct settings settings;
     struct pool **pools;        /* In file order; elements owned. */
     size_t n_pools;
+    struct model_vip *vips;     /* See model_index_vips(). */
+    size_t n_vips;
 };
 
 /* Reads and checks a whole file.  Queues every mistake it finds.  Returns NULL
@@ -287,6 +301,13 @@ void server_uninit(struct server *);
 /* Reads the settings out of the mapping 'node', leaving alone keys that are no
  * settings.  False on error. */
 bool settings_read(const struct node *node, struct settings *, struct diags *);
+
+/* Makes model_pools_at() know the pools that 'model' has now, and whatever
+ * takes the place of one and has the same VIPs. */
+void model_index_vips(struct model *model);
+
+/* The pools with a VIP 'ip', in the order of the file, whatever their VLAN. */
+struct model_vips model_pools_at(const struct model *, const struct ip *ip);
 
 /* The pool called 'name' or NULL; the index in 'pool->servers' of the server
  * called 'name' or SIZE_MAX. */

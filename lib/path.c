@@ -17,13 +17,14 @@ static bool
 are_taken(const struct model *model, uint16_t vlan, enum protocol protocol,
           const struct ip *ip, const struct port_set *ports)
 {
-    for (size_t i = 0; i < model->n_pools; i++) {
-        const struct pool *other = model->pools[i];
+    struct model_vips at = model_pools_at(model, ip);
+
+    for (size_t i = 0; i < at.n; i++) {
+        const struct pool *other = *at.vips[i].pool;
 
         if ((other->protocol == protocol || other->protocol == PROTOCOL_ANY
              || protocol == PROTOCOL_ANY)
             && other->path.vlan == vlan
-            && ips_contain(&other->vips, ip)
             && port_set_overlap(&other->ports, ports)) {
             return true;
         }
@@ -58,15 +59,14 @@ struct mac
 path_snat_mac(const struct model *model, const struct pool *pool,
               const struct ip *ip)
 {
+    struct model_vips at = model_pools_at(model, ip);
+
     if (ips_contain(&pool->vips, ip)) {
         return pool->vip_mac;
     }
-    for (size_t i = 0; i < model->n_pools; i++) {
-        const struct pool *other = model->pools[i];
-
-        if (other->path.vlan == pool->path.vlan
-            && ips_contain(&other->vips, ip)) {
-            return other->vip_mac;
+    for (size_t i = 0; i < at.n; i++) {
+        if ((*at.vips[i].pool)->path.vlan == pool->path.vlan) {
+            return (*at.vips[i].pool)->vip_mac;
         }
     }
     return ip_derive_mac(ip);

@@ -422,6 +422,21 @@ assignment_n_slots(const struct assignment *a, size_t index)
     return n;
 }
 
+void
+assignment_count_slots(const struct assignment *a, uint16_t *counts)
+{
+    if (goes_by_turn(a)) {
+        turns_apportion(a->pool, counts);
+        return;
+    }
+    memset(counts, 0, a->pool->n_servers * sizeof *counts);
+    for (size_t i = 0; i < a->pool->n_slots; i++) {
+        if (a->slots[i] != SLOT_NONE) {
+            counts[a->slots[i]]++;
+        }
+    }
+}
+
 size_t
 assignment_size(const struct assignment *a)
 {

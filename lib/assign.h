@@ -96,6 +96,10 @@ size_t assignment_n_slots(const struct assignment *, size_t index);
 size_t assignment_size(const struct assignment *);
 const char *assignment_unit(const struct assignment *);
 
+/* The first of these for all servers at once: fills in counts[0..n_servers).
+ */
+void assignment_count_slots(const struct assignment *, uint16_t *counts);
+
 /* For a pool that changes from 'old' to 'new', either of which may be NULL:
  * how many slots go to another server (by name), out of 'new->pool->n_slots'.
  * All of them if the number of slots changes, none if the new pool goes by

@@ -47,18 +47,19 @@ reach_first_group(const struct bridge *bridge, const struct assignment *a)
 static double
 take_turns(const struct assignment *a, struct reach *reach)
 {
+    uint16_t *counts = lb_xcalloc(a->pool->n_servers, sizeof *counts);
     size_t n_living = 0;
 
+    assignment_count_slots(a, counts);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        n_living += (reach_is_down(reach, a, i) ? 0
-                     : assignment_n_slots(a, i));
+        n_living += reach_is_down(reach, a, i) ? 0 : counts[i];
     }
     for (size_t i = 0; n_living && i < a->pool->n_servers; i++) {
         if (!reach_is_down(reach, a, i)) {
-            reach->servers[i].share = ((double) assignment_n_slots(a, i)
-                                       / n_living);
+            reach->servers[i].share = (double) counts[i] / n_living;
         }
     }
+    free(counts);
     return !n_living;
 }
 
@@ -67,11 +68,13 @@ take_turns(const struct assignment *a, struct reach *reach)
 static double
 take_slots(const struct assignment *a, struct reach *reach)
 {
+    uint16_t *counts = lb_xcalloc(a->pool->n_servers, sizeof *counts);
+    size_t size = assignment_size(a);
     double dead = 0;
 
+    assignment_count_slots(a, counts);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
-        size_t size = assignment_size(a);
-        double share = size ? (double) assignment_n_slots(a, i) / size : 0;
+        double share = size ? (double) counts[i] / size : 0;
 
         if (reach_is_down(reach, a, i)) {
             dead += share;
@@ -79,6 +82,7 @@ take_slots(const struct assignment *a, struct reach *reach)
             reach->servers[i].share = share;
         }
     }
+    free(counts);
     return dead;
 }
 

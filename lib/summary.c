@@ -305,22 +305,25 @@ fill_servers(const struct assignment *a, const size_t *index, bool is_new,
              struct server_summary *servers)
 {
     double *shares = lb_xcalloc(a->pool->n_servers, sizeof *shares);
+    uint16_t *counts = lb_xcalloc(a->pool->n_servers, sizeof *counts);
 
     pool_asked_shares(a->pool, shares);
+    assignment_count_slots(a, counts);
     for (size_t i = 0; i < a->pool->n_servers; i++) {
         struct server_summary *server = &servers[index[i]];
 
         server->name = a->pool->servers[i].name;
         if (is_new) {
             server->new = &a->pool->servers[i];
-            server->new_slots = assignment_n_slots(a, i);
+            server->new_slots = counts[i];
             server->new_asked = shares[i];
         } else {
             server->old = &a->pool->servers[i];
-            server->old_slots = assignment_n_slots(a, i);
+            server->old_slots = counts[i];
             server->old_asked = shares[i];
         }
     }
+    free(counts);
     free(shares);
 }
 

@@ -41,16 +41,10 @@ static void
 check_same(struct compiler *c, const struct ofputil_flow_mod *fm,
            const struct source_loc *loc)
 {
-    struct ofstate other;
-    struct of_flow *flow;
-
-    ofstate_init(&other);
-    flow = ofstate_add_flow(&other, fm);
-    if (!of_flow_equal(flow, ofstate_find_flow(c->desired, flow))) {
+    if (!ofstate_has_same_flow(c->desired, fm)) {
         diag_error(c->diags, loc, "needs a flow that something else in this "
                    "file needs with different actions");
     }
-    ofstate_uninit(&other);
 }
 
 /* Adds one flow. */

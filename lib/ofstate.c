@@ -157,6 +157,17 @@ create_flow(const struct ofpbuf *message, const struct minimatch *match)
     return flow;
 }
 
+/* The message that adds the flow, with transaction id 0, so that equal ones
+ * have equal bytes.  The caller frees it. */
+static struct ofpbuf *
+encode_flow(const struct ofputil_flow_mod *fm)
+{
+    struct ofpbuf *message = ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM);
+
+    ((struct ofp_header *) message->data)->xid = 0;
+    return message;
+}
+
 struct of_flow *
 ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
 {
@@ -167,8 +178,7 @@ ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
     if (find_flow(state, fm->table_id, fm->priority, &fm->match, hash)) {
         return NULL;
     }
-    message = ofputil_encode_flow_mod(fm, OFPUTIL_P_OF15_OXM);
-    ((struct ofp_header *) message->data)->xid = 0;
+    message = encode_flow(fm);
     flow = create_flow(message, &fm->match);
     ofpbuf_delete(message);
     flow->table = fm->table_id;
@@ -232,6 +242,24 @@ static bool
 message_equal(const struct ofpbuf *a, const struct ofpbuf *b)
 {
     return a->size == b->size && !memcmp(a->data, b->data, a->size);
+}
+
+bool
+ofstate_has_same_flow(const struct ofstate *state,
+                      const struct ofputil_flow_mod *fm)
+{
+    uint32_t hash = flow_hash(fm->table_id, fm->priority, &fm->match);
+    const struct of_flow *flow = find_flow(state, fm->table_id, fm->priority,
+                                           &fm->match, hash);
+    bool same = false;
+
+    if (flow) {
+        struct ofpbuf *message = encode_flow(fm);
+
+        same = message_equal(flow->message, message);
+        ofpbuf_delete(message);
+    }
+    return same;
 }
 
 bool

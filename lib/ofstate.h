@@ -94,6 +94,10 @@ struct of_group *ofstate_find_group(const struct ofstate *state, uint32_t id);
 bool ofstate_has_flow(const struct ofstate *state, uint8_t table,
                       uint16_t priority, const struct minimatch *match);
 
+/* Whether the flow that 'fm' describes is in 'state', with all that counts. */
+bool ofstate_has_same_flow(const struct ofstate *,
+                           const struct ofputil_flow_mod *fm);
+
 /* A flow of 'state' with the table and priority of 'like' that some packet
  * matches as well as 'like', so that the switch may take either; or NULL.
  * Looks at all flows, and returns the first in their order. */

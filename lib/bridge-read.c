@@ -229,7 +229,7 @@ is_restored(const struct bridge *bridge, const struct ofputil_group_desc *gd)
     if (!group_has_lost_mark(gd)) {
         return false;
     }
-    HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->installed) {
         enum cookie_kind kind = cookie_kind(flow->cookie);
 
         if (!id

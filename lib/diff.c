@@ -96,7 +96,7 @@ diff_new_flows(const struct ofstate *desired, const struct ofstate *installed,
     const struct of_flow *flow;
     size_t n_both = 0;
 
-    HMAP_FOR_EACH (flow, node, &desired->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, desired) {
         struct change change = {
             .old_flow = ofstate_find_flow(installed, flow),
             .new_flow = flow,
@@ -119,7 +119,7 @@ diff_old_flows(const struct ofstate *installed, const struct ofstate *desired,
     size_t first = changes->n;
     const struct of_flow *flow;
 
-    HMAP_FOR_EACH (flow, node, &installed->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, installed) {
         struct change change = { .old_flow = flow };
 
         if (!ofstate_find_flow(desired, flow)) {

@@ -206,7 +206,7 @@ find_resident(struct explanation *e, const struct bridge *bridge)
 {
     const struct of_flow *flow;
 
-    HMAP_FOR_EACH (flow, node, &bridge->residents.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->residents) {
         size_t server = explain_find_member(e->assignment,
                                             cookie_member(flow->cookie));
 

@@ -52,7 +52,7 @@ hash_state(const struct ofstate *state)
     HMAP_FOR_EACH (group, node, &state->groups) {
         sum += hash_message(group->message);
     }
-    HMAP_FOR_EACH (flow, node, &state->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, state) {
         sum += hash_message(flow->message);
     }
     return hash_mix(sum, 0);

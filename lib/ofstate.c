@@ -18,6 +18,7 @@ void
 ofstate_init(struct ofstate *state)
 {
     hmap_init(&state->flows);
+    state->first_flow = state->last_flow = NULL;
     hmap_init(&state->groups);
 }
 
@@ -31,11 +32,11 @@ flow_destroy(struct of_flow *flow)
 void
 ofstate_uninit(struct ofstate *state)
 {
-    struct of_flow *flow;
+    struct of_flow *flow, *next;
     struct of_group *group;
 
-    HMAP_FOR_EACH_SAFE (flow, node, &state->flows) {
-        hmap_remove(&state->flows, &flow->node);
+    for (flow = state->first_flow; flow; flow = next) {
+        next = flow->next;
         flow_destroy(flow);
     }
     hmap_destroy(&state->flows);
@@ -109,7 +110,7 @@ ofstate_find_overlap(const struct ofstate *state, const struct of_flow *like)
     struct of_flow *found = NULL;
     struct of_flow *flow;
 
-    HMAP_FOR_EACH (flow, node, &state->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, state) {
         if (flow->table == like->table && flow->priority == like->priority
             && matches_overlap(&flow->match, &like->match)
             && (!found || of_flow_compare(flow, found) < 0)) {
@@ -168,6 +169,18 @@ encode_flow(const struct ofputil_flow_mod *fm)
     return message;
 }
 
+static void
+insert_flow(struct ofstate *state, struct of_flow *flow, uint32_t hash)
+{
+    hmap_insert(&state->flows, &flow->node, hash);
+    if (state->last_flow) {
+        state->last_flow->next = flow;
+    } else {
+        state->first_flow = flow;
+    }
+    state->last_flow = flow;
+}
+
 struct of_flow *
 ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
 {
@@ -184,7 +197,7 @@ ofstate_add_flow(struct ofstate *state, const struct ofputil_flow_mod *fm)
     flow->table = fm->table_id;
     flow->priority = fm->priority;
     flow->cookie = be64toh(fm->new_cookie);
-    hmap_insert(&state->flows, &flow->node, hash);
+    insert_flow(state, flow, hash);
     return flow;
 }
 
@@ -199,7 +212,7 @@ ofstate_copy_flow(struct ofstate *state, const struct of_flow *flow)
         copy->priority = flow->priority;
         copy->cookie = flow->cookie;
         copy->loc = flow->loc;
-        hmap_insert(&state->flows, &copy->node, flow->node.hash);
+        insert_flow(state, copy, flow->node.hash);
     }
 }
 
@@ -381,7 +394,7 @@ ofstate_sorted_flows(const struct ofstate *state)
     struct of_flow *flow;
     size_t i = 0;
 
-    HMAP_FOR_EACH (flow, node, &state->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, state) {
         flows[i++] = flow;
     }
     qsort(flows, n, sizeof *flows, compare_flows);

@@ -43,7 +43,7 @@ suppose_shared(struct bridge *bridge, const struct ofstate *desired)
 {
     const struct of_flow *flow;
 
-    HMAP_FOR_EACH (flow, node, &desired->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, desired) {
         if (is_shared(flow)) {
             ofstate_copy_flow(&bridge->installed, flow);
         }
@@ -58,14 +58,14 @@ read_shared(struct reader *r, const struct ofstate *desired)
     size_t n = 0;
     bool ok = true;
 
-    HMAP_FOR_EACH (flow, node, &desired->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, desired) {
         n += is_shared(flow);
     }
     r->wanted = desired;
     if (n > MAX_ASKED) {
         ok = ask_flows(r, OFPTT_ALL, COOKIE_MAGIC, MASK_POOL);
     } else {
-        HMAP_FOR_EACH (flow, node, &desired->flows) {
+        OFSTATE_FOR_EACH_FLOW (flow, desired) {
             ok = ok && (!is_shared(flow) || ask_flow(r, flow));
         }
     }

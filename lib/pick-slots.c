@@ -71,7 +71,7 @@ fill_slots(struct pick_group *g, const struct ofstate *installed,
         g->buckets[i].group = OFPG_ANY;
         g->buckets[i].is_alive = true;
     }
-    HMAP_FOR_EACH (flow, node, &installed->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, installed) {
         if (cookie_kind(flow->cookie) == COOKIE_SLOT
             && cookie_pool(flow->cookie) == a->id) {
             struct match match;

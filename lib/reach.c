@@ -15,7 +15,7 @@ find_pin(const struct bridge *bridge, const struct assignment *a)
 {
     const struct of_flow *flow;
 
-    HMAP_FOR_EACH (flow, node, &bridge->pins.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->pins) {
         if (cookie_pool(flow->cookie) == a->id) {
             return cookie_member(flow->cookie);
         }
@@ -117,7 +117,7 @@ reach_view_init(struct reach_view *view, const struct bridge *bridge)
     watcher_init(&view->watcher, &model, &bridge->ports);
     bridge_model_uninit(&model);
     view->empty = lb_xcalloc(UINT16_MAX + 1, sizeof *view->empty);
-    HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->installed) {
         if (cookie_kind(flow->cookie) == COOKIE_EMPTY) {
             view->empty[cookie_pool(flow->cookie)] = flow;
         }

@@ -113,10 +113,10 @@ residents_prepare(struct session *session, const struct bridge *bridge,
             }
         }
     }
-    HMAP_FOR_EACH (flow, node, &flows->flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, flows) {
         changes_add(changes, &(struct change) { .new_flow = flow });
     }
-    HMAP_FOR_EACH (flow, node, &bridge->residents.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->residents) {
         if (!may_stay(flow, &model->settings, assignments)
             && !ofstate_find_flow(flows, flow)) {
             changes_add(changes, &(struct change) { .old_flow = flow });

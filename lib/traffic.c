@@ -81,7 +81,7 @@ traffic_collect(const struct bridge *bridge)
         traffic[i] = new_traffic(all->pools[i].pool);
         index[all->pools[i].id] = i + 1;
     }
-    HMAP_FOR_EACH (flow, node, &bridge->installed.flows) {
+    OFSTATE_FOR_EACH_FLOW (flow, &bridge->installed) {
         size_t i = index[cookie_pool(flow->cookie)];
         size_t j = (i ? assignment_find_member(&all->pools[i - 1],
                                     cookie_member(flow->cookie)) : SIZE_MAX);

@@ -64,6 +64,18 @@ def test_contestants_take_turns():
     assert datapath.ratios(turns, "new", "plain", "plain") == [1]
 
 
+def test_goals_are_told_with_the_limit(capsys):
+    turns = {name: [{"new": new, "cpu": 10 / new}]
+             for name, new in (("plain", 100), ("tracked", 96), ("ovn", 80))}
+    goals = datapath.check_goals(turns)
+    assert [(goal["figure"], goal["reached"], round(goal["ratio"], 2),
+             goal["limit"]) for goal in goals] == [
+        ("new", True, 1.2, 1.25), ("cpu", True, 0.83, 0.8)]
+    datapath.print_goals(goals)
+    assert ("reached new of tracked: 1.20 of ovn, at least 1.05 "
+            "(plain forwarding: 1.25)") in capsys.readouterr().out
+
+
 def test_balance_is_measured():
     good = balance.measure(Lbgen, {"name": "wrr", "what": ""}, (10, 1, 1),
                            3000, 50)

@@ -133,14 +133,19 @@ def ratios(turns, figure, name, other):
 
 
 def check_goals(turns):
-    """Returns what has become of each goal that can be told."""
+    """Returns what has become of each goal that can be told, with the limit:
+    what plain forwarding would have come to."""
     results = []
     for figure, name, goal, other in GOALS:
         if name in turns and other in turns:
             got = statistics.median(ratios(turns, figure, name, other))
+            limit = None
+            if "plain" in turns and other != "plain":
+                limit = statistics.median(ratios(turns, figure, "plain",
+                                                 other))
             results.append({
                 "figure": figure, "name": name, "other": other, "goal": goal,
-                "ratio": got,
+                "ratio": got, "limit": limit,
                 "reached": got <= goal if figure == "cpu" else got >= goal})
     return results
 
@@ -166,7 +171,9 @@ def print_goals(goals):
         word = "at most" if goal["figure"] == "cpu" else "at least"
         say(f"  {'reached' if goal['reached'] else 'MISSED ':<8}"
             f"{goal['figure']} of {goal['name']}: {goal['ratio']:.2f} of "
-            f"{goal['other']}, {word} {goal['goal']}")
+            f"{goal['other']}, {word} {goal['goal']}"
+            + (f" (plain forwarding: {goal['limit']:.2f})"
+               if goal["limit"] else ""))
 
 
 def run():

@@ -142,23 +142,18 @@ minus_log2_bound(uint64_t u)
     return ((uint64_t) zeros << LOG_BITS) + (to_2 * 184 >> 8);
 }
 
-static uint64_t
-taker_cost(const struct taker *t, size_t slot)
-{
-    return minus_log2(hash_mix(t->hash, slot)) * t->inverse;
-}
-
 static bool
 is_home(const struct market *m, const struct taker *t, size_t slot)
 {
     return m->homes && m->homes[slot] == t->index;
 }
 
-/* Likewise; nothing for a slot that was its own before. */
+/* What the pair costs: nothing for a slot that was its own before. */
 static uint64_t
 slot_cost(const struct market *m, const struct taker *t, size_t slot)
 {
-    return is_home(m, t, slot) ? 0 : taker_cost(t, slot);
+    return (is_home(m, t, slot) ? 0
+            : minus_log2(hash_mix(t->hash, slot)) * t->inverse);
 }
 
 /* What it costs 't' to keep 'slot', of those that it owns.  What was another

@@ -632,7 +632,7 @@ def on_removal(pool):
     pool["on_removal"] = "keep"
     yield
     hold = pool.lab.hold("c1", VIP, 80, 40, sources=pool.lab.sources[:40])
-    assert hold.opened["s1"]
+    assert hold.opened["s1"], (hold.opened, pool.status()["servers"])
     pool["servers"] = pool.content["servers"][1:]
     pool.apply()
     assert hold.ping().alive == 40

@@ -79,6 +79,10 @@ def hosts(make_module_lab):
 def lab(hosts):
     yield hosts
     hosts.lbgen("delete", "--all", "-b", "br0")
+    # With proxy_arp, servers took the VIP's MAC for that of clients, and would
+    # for half a minute.
+    for name in hosts.servers:
+        hosts.run(name, "ip", "neighbour", "flush", "dev", "eth0")
 
 
 class Pool:

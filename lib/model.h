@@ -254,9 +254,6 @@ struct settings {
     enum fallback fallback;
 };
 
-/* Owns all that it reaches but file names and nodes, which belong to the
- * document, so it must not outlive that.  What it says is constant once read;
- * overrides and what is found through the switch come on top. */
 /* A VIP of a pool. */
 struct model_vip {
     struct ip ip;
@@ -269,6 +266,9 @@ struct model_vips {
     size_t n;
 };
 
+/* Owns all that it reaches but file names and nodes, which belong to the
+ * document, so it must not outlive that.  What it says is constant once read;
+ * overrides and what is found through the switch come on top. */
 struct model {
     const char *file_name;      /* Borrowed from the document. */
     char *bridge;               /* NULL if left out. */

@@ -21,18 +21,23 @@
  * bytes of 1.5. */
 #define MAX_GROUP (40 * 1024)
 
+/* Of an action that looks at a field. */
+#define LOOK_SIZE OFPACT_ALIGN(sizeof(struct ofpact_reg_move))
+
 uint8_t
 compiler_table(const struct compiler *c, enum layout_table table)
 {
     return c->settings->table_base + table;
 }
 
+/* Leaves room for what put_look_at_hash() puts in front. */
 static void
 start_afresh(struct compiler *c)
 {
     match_init_catchall(&c->match);
     c->n_masks = 0;
     ofpbuf_clear(&c->acts);
+    ofpbuf_reserve(&c->acts, LOOK_SIZE);
 }
 
 /* Complains unless the flow that is desired already under the key of 'fm' is
@@ -121,10 +126,45 @@ compiler_emit(struct compiler *c, uint8_t table, uint16_t priority,
     start_afresh(c);
 }
 
+/* Datapath flows of a time before
+ * ===============================
+ *
+ * When flows change, ovs-vswitchd compares what the datapath does with packets
+ * with what it would do now.  If only that differs, it modifies the datapath's
+ * flow in place.  But up to 3.1 the userspace datapath looks for the flow to
+ * modify by one of its packets (flow_put_on_pmd() in dpif-netdev.c).  If
+ * another, wider flow has that packet too, it is that one which is modified,
+ * and then deleted for being too wide: the first one does what it always did
+ * for as long as it has packets, and nobody ever looks again.  A server's
+ * replies would go on to be forwarded as they are.
+ *
+ * To be deleted the right one is found.  So what comes to an entry flow is
+ * told from what does not by a field that nothing else looks at: the
+ * datapath's hash, which is 0 as long as no group has asked for it.  Then
+ * datapath flows of a time before are all too wide.  Each kind of entry flow
+ * looks at another bit, for a time before may have been one of ours, with
+ * connections tracked or not.
+ *
+ * The bit goes where the flow has matched a 0, so no register of others
+ * changes. */
+static void
+put_look_at_hash(struct compiler *c, uint64_t cookie)
+{
+    uint64_t stub[LOOK_SIZE / sizeof(uint64_t)];
+    struct ofpbuf look;
+
+    ofpbuf_use_stub(&look, stub, sizeof stub);
+    act_move_at(&look, MFF_DP_HASH, cookie_kind(cookie) % 32,
+                REG_SEEN, REG_SEEN_OFS, 1);
+    ofpbuf_push(&c->acts, look.data, look.size);
+    ofpbuf_uninit(&look);
+}
+
 void
 compiler_emit_entry(struct compiler *c, enum layout_priority priority,
                     uint64_t cookie, const struct source_loc *loc)
 {
+    put_look_at_hash(c, cookie);
     match_set_reg_masked(&c->match, REG_SEEN - MFF_REG0, 0, REG_SEEN_BIT);
     compiler_emit(c, c->settings->entry_table,
                   c->settings->priority + priority, cookie, loc);

@@ -169,7 +169,9 @@ emit_return(struct compiler *c, const struct assignment *a,
 }
 
 /* With "guard", first asks the guard table, which knows the clients that the
- * entry flow has seen of late. */
+ * entry flow has seen of late.  Whether it knows any or not, the client is
+ * looked at, so that all datapath flows are as wide as each other: see
+ * lib/compile-emit.c. */
 static void
 emit_guarded_return(struct compiler *c, const struct assignment *a,
                     const struct server *server, const struct ip *ip,
@@ -180,6 +182,8 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
     compiler_match_side(c, a->pool, server, port);
     compiler_match_from(c, a->pool->protocol, ip, &ports);
     compiler_match_fragment(c, false);
+    act_look_at(&c->acts, ip_family(ip) == FAMILY_V4 ? MFF_IPV4_DST
+                          : MFF_IPV6_DST, REG_SCRATCH);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
     act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));

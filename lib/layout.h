@@ -249,7 +249,8 @@ group_id_is_ours(uint32_t group_id)
 #define REG_SCRATCH MFF_REG8    /* Means nothing after one flow. */
 #define MEMBER_DEAD UINT32_C(0x10000)   /* Of REG_MEMBER: it was dead. */
 #define REG_SEEN MFF_REG15
-#define REG_SEEN_BIT UINT32_C(0x80000000)
+#define REG_SEEN_OFS 31
+#define REG_SEEN_BIT (UINT32_C(1) << REG_SEEN_OFS)
 
 /* The pin register: what the pin table is asked for, and in the lower half the
  * tier that the pool stays at, by its first member, or 0. */

@@ -124,6 +124,7 @@ EXTRA_DIST += \
 	tests/test_slot_flows.py \
 	tests/test_slots.py \
 	tests/test_soak.py \
+	tests/test_stale_flows.py \
 	tests/test_states_basic.py \
 	tests/test_status_watch.py \
 	tests/test_sudden_ends.py \

@@ -8,7 +8,7 @@ import pytest
 
 from lab import assert_shares
 from lab_datagrams import Echo, ask, udp_socket
-from lab_slots import apply, settle, slot_tables
+from lab_slots import apply, settle, slot_tables, wait_revalidated
 from test_explain import explain, foretell
 
 pytestmark = [pytest.mark.switch, pytest.mark.traffic]
@@ -246,6 +246,7 @@ def test_residents(lab):
     assert len(flows) == len(there)
     assert all("ipv6_src=" in flow and "/56" in flow for flow in flows)
     others = [a.replace("00::1", "42::9") for a in there]
+    wait_revalidated(lab)
     traffic = lab.connect("c1", VIP6, 80, len(others), sources=others)
     assert traffic == {"s1": len(there)}
     as_foretold(lab, traffic)

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 from lab import assert_shares
+from lab_slots import wait_revalidated
 
 import slot_model as model
 from test_slots import lbtest, random_installed, random_share
@@ -150,11 +151,13 @@ def test_traffic(make_lab, tmp_path):
     result = lab.lbgen("apply", path)
     # s2's fifth of the table goes to the rest of its set, nothing else moves.
     assert "51 of 256 slots" in result.stdout, result.stdout
+    wait_revalidated(lab)
     traffic = lab.connect("c1", "10.0.0.100", 80, 3000)
     assert_shares(traffic, [30, 0, 30, 30, 10], n=3000)
 
     path.write_text(SETS % ("", 0))
     lab.lbgen("apply", path)
+    wait_revalidated(lab)
     traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
     assert_shares(traffic, [1, 1, 1, 0, 0], n=1500)
 
@@ -168,6 +171,7 @@ def test_operator(make_lab):
     lab.lbgen("apply", lab.write(SETS % ("", 40)))
     hold = lab.hold("c1", "10.0.0.100", 80, 100)
     lab.lbgen("drain", "-b", "br0", "web/east")
+    wait_revalidated(lab)
     traffic = lab.connect("c1", "10.0.0.100", 80, 600)
     assert_shares(traffic, [0, 0, 0, 3, 1], n=600)
     assert hold.ping().alive == 100
@@ -177,9 +181,11 @@ def test_operator(make_lab):
     assert f"web/east still has {left} connections" in result.stderr
     hold.close()
     lab.lbgen("ready", "-b", "br0", "web/annexe")
+    wait_revalidated(lab)
     traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
     assert_shares(traffic, [0, 0, 60, 30, 10], n=1500)
     lab.lbgen("ready", "-b", "br0", "web/east")
+    wait_revalidated(lab)
     traffic = lab.connect("c1", "10.0.0.100", 80, 1500)
     assert_shares(traffic, [20, 20, 20, 30, 10], n=1500)
 

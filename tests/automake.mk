@@ -45,6 +45,7 @@ EXTRA_DIST += \
 	tests/lab_http.py \
 	tests/lab_load.py \
 	tests/lab_monitor.py \
+	tests/lab_simulation.py \
 	tests/lab_sites.py \
 	tests/lab_slots.py \
 	tests/lab_switch.py \
@@ -111,6 +112,7 @@ EXTRA_DIST += \
 	tests/test_protocols.py \
 	tests/test_reading.py \
 	tests/test_refresh.py \
+	tests/test_refresh_samples.py \
 	tests/test_refresh_switch.py \
 	tests/test_removal.py \
 	tests/test_resident.py \

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for tests that need a switch; mark those "switch"."""
+"""Fixtures.  Tests that need a switch are to be marked "switch"."""
 
 import contextlib
 
 import pytest
 
 from lab import Lab
+from lab_simulation import Simulation
 
 
 @pytest.fixture
@@ -35,3 +36,19 @@ def make_module_lab():
 def module_lab(make_module_lab):
     """Three servers, two clients, shared by the tests of a module."""
     return make_module_lab()
+
+
+@pytest.fixture
+def simulate(tmp_path):
+    """A function that makes simulations."""
+    made = []
+
+    def make(weights, file_weights=(1, 1), **keys):
+        path = tmp_path / f"sim{len(made)}"
+        path.mkdir()
+        made.append(Simulation(path, weights, file_weights, **keys))
+        return made[-1]
+
+    yield make
+    for simulation in made:
+        simulation.close()

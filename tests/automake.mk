@@ -76,6 +76,7 @@ EXTRA_DIST += \
 	tests/test_discovery.py \
 	tests/test_discovery6.py \
 	tests/test_docs.py \
+	tests/test_drift.py \
 	tests/test_errors_switch.py \
 	tests/test_every_policy.py \
 	tests/test_examples.py \

@@ -501,7 +501,8 @@ class Lab:
 
     def serve(self, host, port, proto="tcp", name=None, address=None):
         """Starts a server that answers with 'name', by default the host's, on
-        an 'address', by default all that the host has.  Returns a lab_traffic.Server."""
+        an 'address', by default all that the host has.  Returns a
+        lab_traffic.Server."""
         return lab_traffic.Server(self, host, port, proto, name or host,
                                   address or ("::" if self.ipv6
                                               else "0.0.0.0"))

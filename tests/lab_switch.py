@@ -21,6 +21,18 @@ def cookie_kinds():
     return kinds
 
 
+KINDS = cookie_kinds()
+
+# Of a bridge that lbgen has not been at, as snapshot() has it.
+NORMAL = "flow cookie=0,table=0,priority=0 actions=NORMAL"
+
+
+def cookie_kind(line):
+    """What a flow of lbgen's is for: the fourth byte of its cookie."""
+    match = re.search(r"cookie=0x6c6267(\w\w)", line)
+    return int(match[1], 16) if match else None
+
+
 def snapshot(lab, bridge="br0"):
     """All flows and groups of the bridge, but for the generation, as a set of
     lines, in the words of lbgen's own reports: "flow cookie=...", "group

@@ -16,7 +16,7 @@ import pytest
 
 from lab import Lab
 from lab_sites import sites
-from lab_switch import cookie_kinds, snapshot
+from lab_switch import KINDS, snapshot
 
 SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
                                                ".."))
@@ -186,5 +186,5 @@ pools:
 
 def test_kinds_of_flows():
     """Two kinds with one number could not be told apart on a bridge."""
-    numbers = list(cookie_kinds().values())
+    numbers = list(KINDS.values())
     assert len(numbers) > 30 and len(set(numbers)) == len(numbers)

@@ -498,6 +498,11 @@ def unplugged(pool, server):
         port = str(lab.hosts[server].ofport)
         return "LIVE" in lab.ofctl("dump-ports-desc", "br0", port)
 
+    def closed():
+        return not lab.run("c1", "ss", "-Htn", "state", "fin-wait-1").stdout
+
+    # What the server had no time to acknowledge keeps its port for minutes.
+    wait_for(closed, "end of connections")
     lab.set_link(server, False)
     try:
         wait_for(lambda: not live(), "link down")

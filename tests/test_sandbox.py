@@ -95,7 +95,9 @@ def start(script, tag, *options):
     """Starts SCRIPT in a sandbox and waits for it to say "ready"."""
     process = subprocess.Popen(
         [SANDBOX, *options, "bash", "-c", script], text=True,
-        stdout=subprocess.PIPE, env=dict(os.environ, TAG=tag))
+        stdout=subprocess.PIPE, env=dict(os.environ, TAG=tag),
+        # As it is where nohup(1) has not had a hand in.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
     assert process.stdout.readline() == "ready\n"
     return process
 

@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 
 #include <curl/curl.h>
+#include <openvswitch/list.h>
 
 /* How much of an answer is looked at, of its head and of its body. */
 #define ANSWER_MAX 65536
@@ -25,6 +26,7 @@ struct http_client {
     struct loop *loop;
     CURLM *multi;
     struct loop_timer timer;
+    struct ovs_list sockets;    /* Of struct http_socket. */
 };
 
 struct http {
@@ -42,7 +44,9 @@ struct http {
 
 /* A socket of libcurl's. */
 struct http_socket {
+    struct ovs_list node;       /* In the client's "sockets". */
     struct http_client *client;
+    CURL *easy;                 /* The request that it is for. */
     struct loop_fd socket;
 };
 
@@ -104,7 +108,7 @@ socket_ready(void *socket_, unsigned int events)
 
 /* libcurl wants to hear of 'fd', or no longer. */
 static int
-set_socket(CURL *easy LB_UNUSED, curl_socket_t fd, int what, void *client_,
+set_socket(CURL *easy, curl_socket_t fd, int what, void *client_,
            void *socket_)
 {
     struct http_client *client = client_;
@@ -116,6 +120,7 @@ set_socket(CURL *easy LB_UNUSED, curl_socket_t fd, int what, void *client_,
         if (s) {
             loop_remove(client->loop, &s->socket);
             curl_multi_assign(client->multi, fd, NULL);
+            ovs_list_remove(&s->node);
             free(s);
         }
     } else if (s) {
@@ -123,6 +128,8 @@ set_socket(CURL *easy LB_UNUSED, curl_socket_t fd, int what, void *client_,
     } else {
         s = lb_xcalloc(1, sizeof *s);
         s->client = client;
+        s->easy = easy;
+        ovs_list_push_back(&client->sockets, &s->node);
         loop_add(client->loop, &s->socket, fd, events, socket_ready, s);
         curl_multi_assign(client->multi, fd, s);
     }
@@ -160,6 +167,7 @@ http_client_create(struct loop *loop)
 
     curl_global_init(CURL_GLOBAL_DEFAULT);
     client->loop = loop;
+    ovs_list_init(&client->sockets);
     client->multi = curl_multi_init();
     if (!client->multi) {
         abort();
@@ -302,11 +310,27 @@ http_start(struct attempt *attempt)
     curl_multi_add_handle(all->http->multi, http->easy);
 }
 
+/* libcurl closes a socket that is not connected yet before it says that it
+ * wants to hear no more of it.  While a child has a copy of the socket, epoll
+ * would go on to tell of it, so it is forgotten before. */
+static void
+forget_sockets(struct http_client *client, const CURL *easy)
+{
+    struct http_socket *s;
+
+    LIST_FOR_EACH (s, node, &client->sockets) {
+        if (s->easy == easy) {
+            loop_remove(client->loop, &s->socket);
+        }
+    }
+}
+
 static void
 http_stop(struct attempt *attempt)
 {
     struct http *http = (struct http *) attempt;
 
+    forget_sockets(attempt->all->http, http->easy);
     curl_multi_remove_handle(attempt->all->http->multi, http->easy);
     curl_easy_cleanup(http->easy);
     curl_slist_free_all(http->connect_to);

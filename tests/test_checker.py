@@ -202,6 +202,16 @@ def test_nasty_http(tmp_path, behave, error):
     server.close()
 
 
+@pytest.mark.parametrize("check", [
+    {"type": "http"}, {"type": "https", "verify": False}])
+def test_http_of_nobody(tmp_path, check):
+    """A connection that never comes about.  libcurl closes its socket first
+    and says so later, which "lbtest" does not put up with."""
+    result = run(tmp_path, [{**check, "port": 80, "address": NOBODY}])
+    assert result.error() == "no answer in 300 ms"
+    assert_in_time(result)
+
+
 @pytest.mark.parametrize("keys, up", [
     ({}, True),
     # What counts came first.

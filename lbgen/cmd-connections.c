@@ -34,14 +34,15 @@ struct shown {
 /* What is shown. */
 struct view {
     const char *bridge;
-    uint16_t zone;
+    uint16_t zone;              /* Of pools in no VLAN. */
+    size_t n_zones;             /* That were looked at. */
     bool has_tracked;
     struct row *rows;           /* Pool by pool. */
     size_t n_rows;
     size_t allocated;
     struct shown *shown;
     size_t n_shown;
-    size_t n_others;            /* In the zone, of no installed server. */
+    size_t n_others;            /* In those zones, of no installed server. */
 };
 
 static void
@@ -228,6 +229,20 @@ print_row(const struct row *row)
     }
 }
 
+/* The zone of tracked pools, which are all in the same. */
+static uint16_t
+zone_of_tracked(const struct view *v)
+{
+    for (size_t i = 0; i < v->n_rows; i++) {
+        const struct pool *pool = v->rows[i].pool->pool;
+
+        if (pool->connections == CONNECTIONS_TRACKED) {
+            return path_vlan_zone(v->zone, pool->path.vlan);
+        }
+    }
+    return v->zone;
+}
+
 static void
 print_counts(const struct view *v)
 {
@@ -252,9 +267,12 @@ print_counts(const struct view *v)
         }
         print_row(row);
     }
-    if (v->n_others) {
+    if (v->n_others && v->n_zones > 1) {
+        printf("%zu zones have %zu more, of no server that is installed\n",
+               v->n_zones, v->n_others);
+    } else if (v->n_others) {
         printf("zone %"PRIu16" has %zu more, of no server that is "
-               "installed\n", v->zone, v->n_others);
+               "installed\n", zone_of_tracked(v), v->n_others);
     }
 }
 
@@ -362,31 +380,6 @@ print_json(const struct view *v)
     json_destroy(object);
 }
 
-/* Reads what is in the zones of all pools, or stores a reason in '*why' for
- * the caller to free. */
-static bool
-read_zones(struct session *session, const struct bridge *bridge,
-           struct connection_list *list, char **why)
-{
-    const struct assignments *all = &bridge->assignments;
-    bool *done = lb_xcalloc(UINT16_MAX + 1, sizeof *done);
-    bool ok = true;
-
-    for (size_t i = 0; i < all->n_pools && ok; i++) {
-        uint16_t zone = path_zone(&bridge->settings, all->pools[i].pool);
-
-        if (!done[zone]) {
-            struct connection_list part;
-
-            done[zone] = true;
-            ok = connection_list_read(session, zone, &part, why);
-            connection_list_take(list, &part);
-        }
-    }
-    free(done);
-    return ok;
-}
-
 /* Looks at the connections, unless nothing that is shown has any. */
 static bool
 read_connections(const struct command_context *context,
@@ -401,7 +394,9 @@ read_connections(const struct command_context *context,
     if (!bridge_check_settings(bridge, v->bridge, context->diags)) {
         return false;
     }
-    if (!read_zones(session, bridge, list, &why)) {
+    if (!connection_list_read_all(session, &bridge->settings,
+                                  &bridge->assignments, list, &v->n_zones,
+                                  &why)) {
         diag_error(context->diags, NULL, "cannot list connections: %s", why);
         diag_note(context->diags, NULL, "\"lbgen status\" has how many there "
                   "were for each server");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lib/conntrack-internal.h"
+#include "lib/path.h"
 #include "lib/unixctl.h"
 #include "lib/util.h"
 
@@ -147,8 +148,9 @@ connection_list_read(struct session *session, uint16_t zone,
     return ok;
 }
 
-void
-connection_list_take(struct connection_list *to, struct connection_list *from)
+/* Moves all elements of 'from', which is empty then, to 'to'. */
+static void
+take_list(struct connection_list *to, struct connection_list *from)
 {
     if (from->n) {
         to->connections = lb_xrealloc(to->connections, ((to->n + from->n)
@@ -159,6 +161,38 @@ connection_list_take(struct connection_list *to, struct connection_list *from)
         to->allocated = to->n;
     }
     connection_list_uninit(from);
+}
+
+bool
+connection_list_read_all(struct session *session,
+                         const struct settings *settings,
+                         const struct assignments *assignments,
+                         struct connection_list *connections, size_t *n_zones,
+                         char **why)
+{
+    bool *done = lb_xcalloc(UINT16_MAX + 1, sizeof *done);
+    bool ok = true;
+
+    memset(connections, 0, sizeof *connections);
+    *n_zones = 0;
+    for (size_t i = 0; i < assignments->n_pools && ok; i++) {
+        const struct pool *pool = assignments->pools[i].pool;
+        uint16_t zone = path_zone(settings, pool);
+
+        if (pool->connections == CONNECTIONS_TRACKED && !done[zone]) {
+            struct connection_list part;
+
+            done[zone] = true;
+            ++*n_zones;
+            ok = connection_list_read(session, zone, &part, why);
+            take_list(connections, &part);
+        }
+    }
+    if (!ok) {
+        connection_list_uninit(connections);
+    }
+    free(done);
+    return ok;
 }
 
 void

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/assign.h"
 #include "lib/diag.h"
 #include "lib/model.h"
 #include "lib/session.h"
@@ -71,9 +72,13 @@ bool connection_parse(const char *line, struct connection *);
 bool connection_list_read(struct session *, uint16_t zone,
                       struct connection_list *connections, char **why);
 
-/* Moves all elements of 'from', which is empty then, to 'to'. */
-void connection_list_take(struct connection_list *to,
-                          struct connection_list *from);
+/* Likewise those in the zones of all tracked pools of 'assignments', and stores
+ * in '*n_zones' how many zones that is. */
+bool connection_list_read_all(struct session *, const struct settings *,
+                              const struct assignments *assignments,
+                              struct connection_list *connections,
+                              size_t *n_zones, char **why);
+
 void connection_list_uninit(struct connection_list *);
 
 /* Which connections to cut: those to this VIP, and of them those to one

@@ -23,9 +23,12 @@ count_connections(struct session *session, const struct bridge *bridge,
                   struct open_connections *open, struct diags *diags)
 {
     struct connection_list list = { NULL, 0, 0 };
+    size_t n_zones;
     char *why;
 
-    if (!connection_list_read(session, bridge->settings.zone, &list, &why)) {
+    if (!connection_list_read_all(session, &bridge->settings,
+                                  &bridge->assignments, &list, &n_zones,
+                                  &why)) {
         diag_warning(diags, NULL, "open connections cannot be counted: %s",
                      why);
         free(why);

@@ -2,6 +2,7 @@
 """Pools on tagged traffic: each is in its VLAN, and the tag is right on every
 port."""
 
+import json
 import re
 
 import pytest
@@ -140,6 +141,32 @@ def test_server_on_an_access_port(net, connections):
     assert not traffic.failures and traffic["s1"] and traffic["s3"]
     assert tags(at_server) == {None}
     assert None not in tags(at_client, outgoing=True)
+
+
+def test_connections_are_counted_in_all_vlans(net):
+    """By refresh as by connections: each VLAN has a zone of its own."""
+    lab = net
+    weights = {"policy": "least-connections", "smoothing": 0}
+    path = lab.file(
+        *(pool(lab, vlan, server(lab, name), weights=weights)
+          for vlan, name in ((100, "s1"), (200, "s2"))))
+    apply(lab, path)
+    held = [lab.hold(client, VIP, 80, n, sources=["10.0.1.1"])
+            for client, n in (("c1", 30), ("c2", 20))]
+    refreshed = json.loads(lab.lbgen("refresh", path, "--json").stdout)
+    assert {server["name"]: server["sample"]["connections"]
+            for pool in refreshed["pools"] for server in pool["servers"]} \
+        == {"s1": 30, "s2": 20}
+    lab.serve("s1", 9000)
+    lab.ofctl("add-flow", "br0", "priority=50000,tcp,dl_vlan=100,tp_dst=9000,"
+              "actions=ct(commit,zone=27846),NORMAL")
+    lab.connect("c1", "10.0.0.1", 9000, 4)
+    lab.ofctl("del-flows", "br0", "tcp,dl_vlan=100,tp_dst=9000")
+    text = lab.lbgen("connections", "-b", "br0").stdout
+    assert text.endswith(
+        "2 zones have 4 more, of no server that is installed\n")
+    for hold in held:
+        hold.close()
 
 
 def test_untagged_requests_are_no_business_of_a_vlan(net):

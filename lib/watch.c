@@ -153,12 +153,18 @@ send_queue(struct watch *w)
     return true;
 }
 
+static void
+enqueue(struct watch *w, struct ofpbuf *message)
+{
+    ovs_list_push_back(&w->queue, &message->list_node);
+    w->n_queue++;
+}
+
 /* Sends 'message', which it takes over.  False if the connection is lost. */
 static bool
 send_message(struct watch *w, struct ofpbuf *message)
 {
-    ovs_list_push_back(&w->queue, &message->list_node);
-    w->n_queue++;
+    enqueue(w, message);
     return w->n_queue > 1 || send_queue(w);
 }
 
@@ -169,7 +175,8 @@ watch_send(struct watch *w, struct ofpbuf *message)
         ofpbuf_delete(message);
         return false;
     }
-    return send_message(w, message);
+    enqueue(w, message);
+    return true;
 }
 
 /* Has the switch tell of ports, and give us what is for CONTROLLER_ID.  By
@@ -397,6 +404,9 @@ watch_run(struct watch *w)
         if (w->connected && error != EAGAIN) {
             lose(w);
         }
+    }
+    if (w->connected) {
+        send_queue(w);          /* What answers gave rise to. */
     }
     if (w->connected && w->has_tables && !w->subscribed) {
         subscribe(w);

@@ -5,6 +5,7 @@ and what checks find out is what users would."""
 from collections import Counter
 import os
 import re
+import signal
 import socket
 import struct
 import time
@@ -268,6 +269,22 @@ def test_goes_on_after_a_restart_of_the_switch(lab):
         lab.services.pop("s3").stop()
         m.wait("server down: .*server=s3.*Connection refused")
         assert m.count_lines("server down") == 1
+
+
+def test_the_last_answers_of_a_switch(lab):
+    """Answers that are read when the switch that sent them is gone: what they
+    give rise to finds nobody, in the middle of them."""
+    with running(lab, file(lab, {"interval": "50ms", "timeout": "2s"})) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        lab.vswitchd.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)         # Questions are asked, and wait.
+        m.process.send_signal(signal.SIGSTOP)
+        lab.vswitchd.send_signal(signal.SIGCONT)
+        time.sleep(0.3)         # Answers are there, and wait.
+        lab.restart_switch(kill=True)
+        m.process.send_signal(signal.SIGCONT)
+        m.wait('reason="the switch is back"')
+        assert m.count_lines("server (down|starting)") == 0
 
 
 def test_through_a_router_and_into_a_vlan(make_lab):

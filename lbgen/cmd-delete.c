@@ -5,6 +5,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
+#include "lib/discover.h"
 
 /* Which pools go: all, one by name, or those that a file names. */
 struct victims {
@@ -51,6 +52,7 @@ delete_pools(const struct command_context *context, struct session *session,
 
     if (check_victims(context, bridge, session_bridge(session), victims)) {
         bridge_model(bridge, &rest, is_victim, victims);
+        discover_ports(session, bridge, &rest, context->diags);
         status = run_update(context, session, bridge, &rest,
                             "without what is deleted", context->dry_run);
         bridge_model_uninit(&rest);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lbgen/notify.h"
+#include "lib/found.h"
 #include "lib/health.h"
 #include "lib/input.h"
 
@@ -221,7 +222,10 @@ use_file(struct monitor *m, struct reading *r)
         for (size_t i = 0; i < m->model->n_pools; i++) {
             struct pool *pool = m->model->pools[i];
 
-            health_take_over(pool, model_find_pool(old.model, pool->name));
+            const struct pool *was = model_find_pool(old.model, pool->name);
+
+            health_take_over(pool, was);
+            found_take_over(pool, was);
         }
     }
     checker_load(m->checker, m->model);

@@ -215,6 +215,19 @@ any_missing(const struct pool *pool, const struct targets *targets)
     return false;
 }
 
+/* Makes the bridge what 'model' says, or says that all of it is needed. */
+static int
+update_to(const struct command_context *context, struct session *session,
+          const struct bridge *bridge, struct model *model)
+{
+    if (discover_ports(session, bridge, model, context->diags)
+        && bridge->is_part) {
+        return STATUS_NEEDS_ALL;
+    }
+    return run_update(context, session, bridge, model, "override",
+                      context->dry_run);
+}
+
 static int
 override_server(const struct command_context *context,
                 struct session *session, struct bridge *bridge,
@@ -240,8 +253,7 @@ override_server(const struct command_context *context,
         model.pools[targets.pool] = changed.pool;
         if (change_servers(context, session, bridge, &model, changed.pool,
                            &targets, request)) {
-            status = run_update(context, session, bridge, &model, "override",
-                                context->dry_run);
+            status = update_to(context, session, bridge, &model);
         }
         bridge_model_uninit(&model);
         record_uninit(&changed);

@@ -104,7 +104,7 @@ static bool
 find_servers(const struct monitor *m, struct session *session,
              struct bridge *bridge, struct diags *diags)
 {
-    bool all = discover_known(session, bridge, m->model);
+    bool all = discover_known(session, bridge, m->model, diags);
 
     if (m->current & (REASON_START | REASON_FILE | REASON_FOUND)
         || (!all && m->current & REASON_SWITCH)) {

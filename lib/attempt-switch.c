@@ -47,6 +47,13 @@ switch_answered(void *s_, enum inquiry_result result)
     }
 }
 
+/* Whether 'server' may be behind any port. */
+static bool
+is_looked_for(const struct server *server)
+{
+    return server->missing && server_leaves_out(server);
+}
+
 /* Fills in whom to ask and how. */
 static void
 make_inquiry(const struct attempt_target *target, struct inquiry *inquiry)
@@ -60,7 +67,7 @@ make_inquiry(const struct attempt_target *target, struct inquiry *inquiry)
     ends->dst = target->ip;
     inquiry->port = target->switch_port;
     inquiry->vlan = path_server_vlan(pool, server);
-    if (server->missing) {
+    if (is_looked_for(server)) {
         ends->kind = PROBE_NEIGHBOR;
         ends->dst = path_next_hop(server)->ip[0];
         inquiry->port = PACKET_OUT_ALL_PORTS;
@@ -76,17 +83,33 @@ make_inquiry(const struct attempt_target *target, struct inquiry *inquiry)
     }
 }
 
+/* Why the server cannot be asked, or NULL. */
+static const char *
+find_obstacle(const struct attempt *attempt)
+{
+    const struct attempt_target *target = &attempt->target;
+
+    if (is_looked_for(target->server)) {
+        return NULL;
+    } else if (target->server->missing) {
+        return "the switch has no such port";
+    } else if (!attempt->all->prober || target->switch_port == PORT_NONE
+               || !server_is_located(target->server)) {
+        return "nobody knows which port of the switch it is behind";
+    }
+    return NULL;
+}
+
 static void
 switch_start(struct attempt *attempt)
 {
     struct switch_attempt *s = (struct switch_attempt *) attempt;
     const struct attempt_target *target = &attempt->target;
 
-    if (!target->server->missing
-        && (!attempt->all->prober || target->switch_port == PORT_NONE
-            || !server_is_located(target->server))) {
-        attempt_end(attempt, "nobody knows which port of the switch it is "
-                    "behind");
+    const char *obstacle = find_obstacle(attempt);
+
+    if (obstacle) {
+        attempt_end(attempt, "%s", obstacle);
         return;
     }
     make_inquiry(target, &s->inquiry);

@@ -66,6 +66,76 @@ ask_in_vlan(const struct pool *pool, const struct server *server)
     return vlan == VLAN_ANY || vlan == VLAN_NONE ? 0 : vlan;
 }
 
+static bool
+has_port(const struct discovery *d, const char *interface)
+{
+    return ports_find(&d->bridge->ports, interface) != PORT_NONE;
+}
+
+/* Whether the file or the operator has 'server' in maint, be it there or
+ * not. */
+static bool
+is_meant_for_maint(const struct server *server)
+{
+    struct server there = *server;
+
+    there.missing = false;
+    return server_effective_state(&there) == SERVER_MAINT;
+}
+
+/* A server whose port is gone is missing, and one that leaves out nothing is
+ * not when the port is back.  If none may be missing, others report it. */
+static void
+note_port(const struct discovery *d, struct server *server)
+{
+    const char *interface = server_interface(server);
+    bool is_gone = interface && !has_port(d, interface);
+
+    if (is_gone && is_meant_for_maint(server)) {
+        found_set_missing(server);
+    } else if (is_gone && d->allow_missing) {
+        diag_warning(d->diags, &server->loc, "server \"%s\": bridge \"%s\" has "
+                     "no port %s; it is in maint until there is one",
+                     server->name, d->bridge_name, interface);
+        found_set_missing(server);
+    } else if (is_gone || !server_leaves_out(server)) {
+        server->missing = false;
+    }
+}
+
+/* Likewise all servers of 'model', or 'only' that one.  True if any is missing
+ * that was not, or the other way round. */
+static bool
+note_ports(const struct discovery *d, struct model *model,
+           const struct server *only)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < model->n_pools; i++) {
+        struct pool *pool = model->pools[i];
+
+        for (size_t j = 0; j < pool->n_servers; j++) {
+            struct server *server = &pool->servers[j];
+            bool was = server->missing;
+
+            if (!only || server == only) {
+                note_port(d, server);
+                any = any || server->missing != was;
+            }
+        }
+    }
+    return any;
+}
+
+/* Whether 'server' is to be asked for. */
+static bool
+is_wanted(const struct discovery *d, const struct server *server)
+{
+    return (server_leaves_out(server)
+            && !(server->missing && server->interface
+                 && !has_port(d, server->interface)));
+}
+
 static void
 collect_wanted(struct discovery *d, struct model *model,
                const struct server *only)
@@ -76,7 +146,7 @@ collect_wanted(struct discovery *d, struct model *model,
         for (size_t j = 0; j < pool->n_servers; j++) {
             struct server *server = &pool->servers[j];
 
-            if (only ? server == only : server_leaves_out(server)) {
+            if ((!only || server == only) && is_wanted(d, server)) {
                 d->wanted = lb_grow(d->wanted, d->n_wanted,
                                     &d->allocated_wanted, sizeof *d->wanted);
                 d->wanted[d->n_wanted].vlan = ask_in_vlan(pool, server);
@@ -333,15 +403,8 @@ find_known(const struct discovery *d, const struct server *server,
         for (size_t j = 0; j < pool->n_servers; j++) {
             const struct server *old = &pool->servers[j];
 
-            if (ips_meet(path_next_hop(old), path_next_hop(server))
-                && ask_in_vlan(pool, old) == vlan
-                && server_is_located(old)
-                && (!server->has_mac
-                    || mac_equal(&server->mac, server_mac(old)))
-                && (!server->interface
-                    || !strcmp(server->interface, server_interface(old)))
-                && ports_find(&d->bridge->ports,
-                              server_interface(old)) != PORT_NONE) {
+            if (found_agrees(old, server) && ask_in_vlan(pool, old) == vlan
+                && has_port(d, server_interface(old))) {
                 return old;
             }
         }
@@ -530,6 +593,7 @@ discover(struct session *session, const struct bridge *bridge,
     };
     bool ok = true;
 
+    note_ports(&d, model, only);
     collect_wanted(&d, model, only);
     if (d.n_wanted) {
         ok = make_questions(&d) && ask(&d, model);
@@ -540,14 +604,27 @@ discover(struct session *session, const struct bridge *bridge,
 }
 
 bool
-discover_known(struct session *session, const struct bridge *bridge,
-               struct model *model)
+discover_ports(struct session *session, const struct bridge *bridge,
+               struct model *model, struct diags *diags)
 {
-    struct discovery d = {
-        .session = session, .bridge = bridge, .bridge_name = ""
+    const struct discovery d = {
+        .bridge = bridge,
+        .bridge_name = session_bridge(session),
+        .allow_missing = true,
+        .diags = diags,
     };
+
+    return note_ports(&d, model, NULL);
+}
+
+bool
+discover_known(struct session *session, const struct bridge *bridge,
+               struct model *model, struct diags *diags)
+{
+    struct discovery d = { .bridge = bridge };
     bool all = true;
 
+    discover_ports(session, bridge, model, diags);
     collect_wanted(&d, model, NULL);
     for (size_t i = 0; i < d.n_wanted; i++) {
         struct server *server = d.wanted[i].server;
@@ -557,8 +634,7 @@ discover_known(struct session *session, const struct bridge *bridge,
         if (known) {
             found_set(server, server_mac(known), server_interface(known));
         } else if (!server_is_located(server)
-                   || ports_find(&bridge->ports, server_interface(server))
-                   == PORT_NONE) {
+                   || !has_port(&d, server_interface(server))) {
             found_set_missing(server);
             all = false;
         }

@@ -13,7 +13,8 @@
  *
  * A server that does not answer stays where it was last known to be.  One that
  * was never there is an error, or, as the caller likes, missing
- * (lib/found.h). */
+ * (lib/found.h).  So is any server whose port the bridge has not, until it has:
+ * nothing else has to wait for it. */
 
 #include <stdbool.h>
 
@@ -35,6 +36,13 @@ bool discover(struct session *, const struct bridge *, struct model *,
 /* Asks nobody: servers of 'model' are where the bridge knows them to be, or
  * where they are in 'model' already.  Others are missing; then it returns
  * false. */
-bool discover_known(struct session *, const struct bridge *, struct model *);
+bool discover_known(struct session *, const struct bridge *, struct model *,
+                    struct diags *);
+
+/* Only looks whether servers have their ports: those that have not are
+ * missing, with a warning unless they are in maint.  True if that is news for
+ * any of them. */
+bool discover_ports(struct session *, const struct bridge *, struct model *,
+                    struct diags *);
 
 #endif /* lib/discover.h */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/path.h"
+
 const struct mac *
 server_mac(const struct server *server)
 {
@@ -55,6 +57,33 @@ found_set_missing(struct server *server)
 }
 
 bool
+found_agrees(const struct server *old, const struct server *server)
+{
+    return (ips_meet(path_next_hop(old), path_next_hop(server))
+            && server_is_located(old)
+            && (!server->has_mac || mac_equal(&server->mac, server_mac(old)))
+            && (!server->interface
+                || !strcmp(server->interface, server_interface(old))));
+}
+
+void
+found_take_over(struct pool *pool, const struct pool *old)
+{
+    for (size_t i = 0; old && i < pool->n_servers; i++) {
+        struct server *server = &pool->servers[i];
+        size_t j = pool_find_server(old, server->name);
+        const struct server *was = j == SIZE_MAX ? NULL : &old->servers[j];
+
+        if (was && found_agrees(was, server)) {
+            found_set(server, server_mac(was), server_interface(was));
+            server->missing = was->missing;
+        } else if (was && was->missing && server_leaves_out(server)) {
+            found_set_missing(server);
+        }
+    }
+}
+
+bool
 found_interface_ok(const char *interface)
 {
     if (!*interface) {
@@ -74,6 +103,9 @@ write_one(const struct server *server, FILE *stream)
     char mac[MAC_STRLEN];
 
     fprintf(stream, "\"%s\":{", server->name);
+    if (!server_leaves_out(server)) {
+        fputs("\"missing\":true", stream);
+    }
     if (server->has_found_mac) {
         fprintf(stream, "\"mac\":\"%s\"",
                 mac_format(&server->found_mac, mac));
@@ -92,7 +124,8 @@ found_write(const struct pool *pool, FILE *stream)
 
     putc('{', stream);
     for (size_t i = 0; i < pool->n_servers; i++) {
-        if (server_leaves_out(&pool->servers[i])) {
+        if (server_leaves_out(&pool->servers[i])
+            || pool->servers[i].missing) {
             fputs(separator, stream);
             write_one(&pool->servers[i], stream);
             separator = ",";
@@ -107,6 +140,7 @@ read_one(const struct node *node, struct server *server)
     const struct node *mac = node_get(node, "mac");
     const struct node *interface = node_get(node, "interface");
 
+    server->missing = node_get(node, "missing") != NULL;
     if (mac) {
         if (mac->type != NODE_SCALAR
             || !mac_from_string(mac->scalar, &server->found_mac)) {
@@ -131,17 +165,19 @@ found_read(const struct node *node, struct pool *pool)
     if (node && node->type != NODE_MAPPING) {
         return false;
     }
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        pool->servers[i].missing = false;
+    }
     for (size_t i = 0; node && i < node->n_pairs; i++) {
         const struct node *value = node->pairs[i].value;
         size_t j = pool_find_server(pool, node->pairs[i].key->scalar);
 
-        if (j == SIZE_MAX || value->type != NODE_MAPPING
-            || !read_one(value, &pool->servers[j])) {
+        if (value->type != NODE_MAPPING
+            || (j != SIZE_MAX && !read_one(value, &pool->servers[j]))) {
             return false;
         }
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
-        pool->servers[i].missing = false;
         if (!server_is_located(&pool->servers[i])) {
             found_set_missing(&pool->servers[i]);
         }
@@ -152,7 +188,7 @@ found_read(const struct node *node, struct pool *pool)
 const char *
 found_name(const struct server *server)
 {
-    return (!server_leaves_out(server) ? "none"
+    return (!server_leaves_out(server) ? (server->missing ? "no port" : "none")
             : !server_is_located(server) ? "no answer"
             : server->has_mac ? "interface"
             : server->interface ? "mac"

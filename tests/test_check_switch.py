@@ -3,6 +3,7 @@
 and what checks find out is what users would."""
 
 from collections import Counter
+import json
 import os
 import re
 import signal
@@ -259,6 +260,82 @@ def test_a_port_that_comes_back_with_another_number(lab):
             lab.vsctl("del-port", "br0", host.port, "--", "add-port", "br0",
                       host.port, "--", "set", "interface", host.port,
                       f"ofport_request={host.ofport}")
+
+
+def test_a_port_that_is_gone(lab):
+    """The server behind it is missing, and nothing else waits for it: not a
+    death, not a repair, not the start of a monitor, no command."""
+    host = lab.hosts["s2"]
+    path = file(lab)
+    with running(lab, path) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        before = slots(lab)
+        lab.vsctl("del-port", "br0", host.port)
+        try:
+            m.wait(f'server "s2": bridge "br0" has no port {host.port}')
+            wait_for(lambda: slots(lab)["s2"] == 0, "s2 out")
+            lab.services.pop("s3").stop()
+            m.wait_states(s3="down")
+            assert slots(lab) == {"s1": 256, "s2": 0, "s3": 0}
+            assert lab.connect("c1", VIP, 80, 50) == {"s1": 50}
+            lab.ofctl("del-groups", "br0")
+            m.wait('reason="somebody else changed it"')
+            wait_for(lambda: lab.groups(), "repair")
+            assert m.count_lines("has no port") == 1
+            m.stop()
+            check_commands(lab, path, host)
+            with running(lab, path) as successor:
+                successor.wait("bridge (updated|is right)")
+                lab.services["s3"] = lab.serve("s3", 8080)
+                successor.wait_states(s3="up")
+                assert slots(lab)["s2"] == 0
+                lab.vsctl("add-port", "br0", host.port, "--", "set",
+                          "interface", host.port,
+                          f"ofport_request={host.ofport}")
+                successor.wait_states(s1="up", s2="up", s3="up")
+                assert slots(lab) == before
+                lab.lbgen("diff", path)
+        finally:
+            lab.vsctl("--may-exist", "add-port", "br0", host.port, "--", "set",
+                      "interface", host.port, f"ofport_request={host.ofport}")
+
+
+def check_commands(lab, path, host):
+    """Those of the operator go on; only whoever says that the server is there
+    is told that it is not."""
+    says = f'server "s2": bridge "br0" has no port {host.port}'
+    status = json.loads(lab.lbgen("status", "--json", "-b", "br0").stdout)
+    assert status["drift"] == 0
+    assert [(s["name"], s["effective_state"], s["found"])
+            for s in status["pools"][0]["servers"]][1] == (
+                "s2", "maint", "no port")
+    for command in ("drain", "ready"):
+        result = lab.lbgen(command, "web/s1", "-b", "br0")
+        assert says in result.stderr and "is in maint until" in result.stderr
+    assert says in lab.lbgen("apply", path, check=1).stderr
+    assert says in lab.lbgen("apply", path, "--allow-missing").stderr
+    lab.lbgen("maint", "web/s2", "-b", "br0")
+    assert says not in lab.lbgen("apply", path).stderr
+    lab.lbgen("ready", "web/s2", "-b", "br0")
+
+
+def test_servers_that_were_found_stay_so_when_the_file_changes(lab):
+    """While a new one is looked for that does not answer, which takes longer
+    than it takes to go down."""
+    pool = lab.pool(server_port=8080, check={**CHECK, "interval": "100ms"})
+    for server in pool["servers"]:
+        del server["mac"], server["interface"]
+    path = lab.file(pool, fallback="normal")
+    with running(lab, path) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        pool["servers"].append({"name": "s4", "ip": "10.0.0.44",
+                                "port": 8080})
+        lab.write({"bridge": "br0", "fallback": "normal", "pools": [pool]},
+                  os.path.basename(path))
+        m.wait('server "s4".* does not answer')
+        m.wait('reason="the file has changed"')
+        assert m.count_lines("server down: .*server=s[123]") == 0
+        m.wait_states(s1="up", s2="up", s3="up")
 
 
 def test_goes_on_after_a_restart_of_the_switch(lab):

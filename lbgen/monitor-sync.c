@@ -4,6 +4,7 @@
  *
  * The child writes lines, "KEY VALUE", where the value may be JSON:
  *
+ *     begun -             it has the bridge for itself
  *     changes N           flows and groups that it changed
  *     moved N             slots that went to another server
  *     table ENTRY BASE    where lbgen's tables are
@@ -12,7 +13,7 @@
  *     found {...}         where servers were found, likewise
  *     ports {...}         which port of OpenFlow that is, likewise
  *     committed -         all of that holds
- *     cut N               connections that it cut then */
+ *     cut N               connections that it cut then, and more messages */
 
 #include <config.h>
 
@@ -49,6 +50,7 @@ struct sync {
     struct sync *next;          /* In 'm->tails', those that have. */
     struct monitor *m;
     struct job job;
+    int64_t began;
     size_t changes, moved;
     bool has_settings;
     struct settings settings;
@@ -193,15 +195,13 @@ write_messages(struct diags *diags, FILE *out)
 }
 
 /* Cuts connections of the dead.  That takes its time, and the next death must
- * not wait for it: the bridge is right already. */
+ * not wait for it: the bridge is right already.  If it is not, because others
+ * interfere, the dead are out of it all the same, and the next try would take
+ * them for dead before. */
 static void
 cut_connections(struct session *session, struct update *update, FILE *out,
                 struct diags *diags)
 {
-    write_messages(diags, out);
-    fputs("committed -\n", out);
-    fflush(out);
-    session_unlock(session);
     if (update_cut(session, update, diags) && update->cut.n_cut) {
         fprintf(out, "cut %zu\n", update->cut.n_cut);
     }
@@ -228,8 +228,12 @@ try_sync(const struct monitor *m, struct session *session, FILE *out,
         }
         if (result == UPDATE_DONE) {
             write_result(m, &update, out);
-            cut_connections(session, &update, out, diags);
+            write_messages(diags, out);
+            fputs("committed -\n", out);
+            fflush(out);
+            session_unlock(session);
         }
+        cut_connections(session, &update, out, diags);
         update_uninit(&update);
     }
     bridge_destroy(bridge);
@@ -244,6 +248,8 @@ sync_work(void *sync, FILE *out)
     struct session *session = session_open(&m->options, diags);
     enum update_result result = session ? UPDATE_OVERTAKEN : UPDATE_FAILED;
 
+    fputs("begun -\n", out);
+    fflush(out);
     for (int i = 0; i < OVERTAKEN_MAX && result == UPDATE_OVERTAKEN; i++) {
         result = try_sync(m, session, out, diags);
     }
@@ -281,7 +287,9 @@ sync_line(void *s_, char *line)
     if (space) {
         *space = '\0';
     }
-    if (!strcmp(line, "changes")) {
+    if (!strcmp(line, "begun")) {
+        s->began = loop_now();
+    } else if (!strcmp(line, "changes")) {
         s->changes = strtoul(value, NULL, 10);
     } else if (!strcmp(line, "moved")) {
         s->moved = strtoul(value, NULL, 10);
@@ -409,7 +417,7 @@ count_repair(struct monitor *m)
 static void
 report_done(struct monitor *m, const struct sync *r)
 {
-    int64_t took = loop_now() - r->job.began;
+    int64_t took = loop_now() - r->began;
 
     m->counters.apply_ms = took;
     if (r->changes) {
@@ -427,17 +435,11 @@ report_done(struct monitor *m, const struct sync *r)
     }
 }
 
-/* Logs what the job had to say, unless it says the same all the time. */
 static void
-report_messages(struct monitor *m, char *messages, bool ok)
+log_messages(char *messages, bool ok)
 {
     char *line, *save = NULL;
 
-    if (!messages || (m->complaint && !strcmp(messages, m->complaint))) {
-        return;
-    }
-    free(m->complaint);
-    m->complaint = lb_xstrdup(messages);
     for (line = strtok_r(messages, "\n", &save); line;
          line = strtok_r(NULL, "\n", &save)) {
         if (!strncmp(line, "lbgen: ", 7)) {
@@ -445,6 +447,24 @@ report_messages(struct monitor *m, char *messages, bool ok)
         }
         log_line(ok ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s", line);
     }
+}
+
+/* Logs what the job had to say so far, unless it says the same all the
+ * time. */
+static void
+report_messages(struct sync *s, bool ok)
+{
+    struct monitor *m = s->m;
+
+    if (!m->complaint || !s->messages || strcmp(s->messages, m->complaint)) {
+        free(m->complaint);
+        m->complaint = s->messages ? lb_xstrdup(s->messages) : NULL;
+        if (s->messages) {
+            log_messages(s->messages, ok);
+        }
+    }
+    free(s->messages);
+    s->messages = NULL;
 }
 
 /* The bridge is right; the child may still have to cut connections. */
@@ -457,7 +477,7 @@ sync_committed(struct sync *s)
     m->sync = NULL;
     s->next = m->tails;
     m->tails = s;
-    report_messages(m, s->messages, true);
+    report_messages(s, true);
     report_done(m, s);
     if (s->has_settings) {
         watch_set_tables(m->watch, &s->settings);
@@ -487,7 +507,7 @@ sync_failed(struct sync *s)
     struct monitor *m = s->m;
 
     m->sync = NULL;
-    report_messages(m, s->messages, false);
+    report_messages(s, false);
     m->counters.failed_applies++;
     m->reasons |= m->current;
     m->retry = (!m->retry ? RETRY_MIN
@@ -518,6 +538,9 @@ sync_done(void *s_, bool ok LB_UNUSED, int64_t took LB_UNUSED)
             p = &(*p)->next;
         }
         *p = s->next;
+        if (s->messages) {
+            log_messages(s->messages, true);
+        }
         if (s->m->reasons) {
             monitor_want(s->m, 0);
         }

@@ -82,6 +82,39 @@ def test_another_file_does_not_last(running):
     assert status(lab)["s1"]["weight"] == 1
 
 
+def test_what_fails_again_is_said_again(running):
+    """But not each time that it is tried."""
+    lab, monitor = running
+    wanted = installed(lab)
+    says = "bridge .br0. has flows of others in table 200"
+    occupy = lab.write("flow delete table=200\n"
+                       "flow add table=200,priority=1,actions=drop\n")
+    for n in 1, 2:
+        lab.ofctl("bundle", "br0", occupy)
+        monitor.wait(says, n)
+        time.sleep(1)           # It is tried a few times.
+        lab.ofctl("--strict", "del-flows", "br0", "table=200,priority=1")
+        wait_installed(lab, wanted, time.monotonic())
+        monitor.wait("bridge updated: .*somebody else", n)
+        assert monitor.count_lines(says) == n
+
+
+def test_a_switch_that_dies_while_connections_are_cut(site):    # noqa: F811
+    """The bridge was right by then, and the connections are those of the
+    switch: they are gone with it.  It is said all the same."""
+    lab = site.lab
+    with site.monitor(site.file([1, 1, 1])) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        held = lab.hold("c1", VIP, 80, 30)
+        site.kill("s3")
+        monitor.wait("bridge updated: .*health", 2)
+        lab.restart_switch(kill=True)
+        monitor.wait("lost bridge .br0. while cutting connections")
+        monitor.wait('reason="the switch is back"')
+        assert lab.connect("c2", VIP, 80, 60).keys() == {"s1", "s2"}
+        held.close()
+
+
 def test_switch_is_killed(running):
     lab, monitor = running
     wanted = installed(lab)

@@ -45,7 +45,9 @@ must_wait_for_cuts(const struct monitor *m, unsigned int reasons)
         return false;
     }
     for (size_t i = 0; i < m->model->n_pools; i++) {
-        if (health_panics(m->model->pools[i])) {
+        const struct pool *pool = m->model->pools[i];
+
+        if (health_panics(pool) && !pool->panicked) {
             return true;
         }
     }
@@ -100,6 +102,8 @@ routine(void *m_)
     if (pause < ROUTINE_INTERVAL) {
         pause = ROUTINE_INTERVAL;
     }
+    /* Not every change is in the directory that is watched. */
+    monitor_reload(m, false);
     monitor_want(m, REASON_ROUTINE);
     loop_timer_set(m->loop, &m->routine_timer, loop_now() + pause, routine,
                    m);
@@ -240,6 +244,48 @@ log_diags(struct diags *diags)
     diags_flush(diags, stderr);
 }
 
+/* Leaves 'r' be, which it takes over, and what was in force in force. */
+static void
+refuse_file(struct monitor *m, struct reading *r)
+{
+    m->counters.failed_reloads++;
+    log_line(LOG_LEVEL_ERROR, "file refused: file=%s; the one before "
+             "stays in force", m->file_name);
+    free(m->refused);
+    m->refused = r->text;
+    m->refused_size = r->size;
+    m->unreadable = !r->text;
+    r->text = NULL;
+    reading_uninit(r);
+}
+
+static void
+forget_refused(struct monitor *m)
+{
+    free(m->refused);
+    m->refused = NULL;
+    m->unreadable = false;
+}
+
+static bool
+is_same(const struct reading *r, const char *text, size_t size)
+{
+    return r->size == size && !memcmp(r->text, text, size);
+}
+
+/* Whether what was read is what was read last time. */
+static bool
+is_no_news(struct monitor *m, const struct reading *r)
+{
+    if (!r->text) {
+        return m->unreadable;
+    } else if (is_same(r, m->text, m->text_size)) {
+        forget_refused(m);
+        return true;
+    }
+    return m->refused && is_same(r, m->refused, m->refused_size);
+}
+
 void
 monitor_reload(struct monitor *m, bool always)
 {
@@ -247,8 +293,7 @@ monitor_reload(struct monitor *m, bool always)
     struct reading r;
     bool ok = read_file(m, &r, diags);
 
-    if (!always && r.text && r.size == m->text_size
-        && !memcmp(r.text, m->text, r.size)) {
+    if (!always && is_no_news(m, &r)) {
         reading_uninit(&r);
         diags_destroy(diags);
         return;
@@ -263,13 +308,11 @@ monitor_reload(struct monitor *m, bool always)
     diags_destroy(diags);
     if (ok) {
         m->counters.reloads++;
+        forget_refused(m);
         use_file(m, &r);
         monitor_want(m, REASON_FILE);
     } else {
-        m->counters.failed_reloads++;
-        log_line(LOG_LEVEL_ERROR, "file refused: file=%s; the one before "
-                 "stays in force", m->file_name);
-        reading_uninit(&r);
+        refuse_file(m, &r);
     }
 }
 
@@ -377,6 +420,7 @@ monitor_uninit(struct monitor *m)
     loop_destroy(m->loop);
     reading_uninit(&r);
     free(m->complaint);
+    free(m->refused);
     free(m->bridge);
 }
 

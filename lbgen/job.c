@@ -15,6 +15,15 @@
 #include "lbgen/notify.h"
 #include "lib/util.h"
 
+/* What children must not have, or -1. */
+static int private_fd = -1;
+
+void
+job_keep_from_children(int fd)
+{
+    private_fd = fd;
+}
+
 /* In the child. */
 static void
 run_child(int fd, int (*work)(void *aux, FILE *out), void *aux)
@@ -29,6 +38,9 @@ run_child(int fd, int (*work)(void *aux, FILE *out), void *aux)
     signal(SIGHUP, SIG_IGN);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    if (private_fd >= 0) {
+        close(private_fd);
+    }
     status = out ? work(aux, out) : EXIT_FAILURE;
     if (out && fclose(out)) {
         status = EXIT_FAILURE;
@@ -102,6 +114,16 @@ output_ready(void *job_, unsigned int events LB_UNUSED)
     }
 }
 
+/* There is no child. */
+static void
+fail(void *job_)
+{
+    struct job *job = job_;
+
+    job->running = false;
+    job->class->done(job->aux, false, loop_now() - job->began);
+}
+
 static void
 limit_reached(void *job_)
 {
@@ -122,8 +144,13 @@ job_start(struct job *job, struct loop *loop, const struct job_class *class,
     *job = (struct job) {
         .loop = loop, .class = class, .aux = aux, .began = loop_now(),
     };
+    job->output.fd = -1;
+    job->running = true;
     if (pipe2(fds, O_CLOEXEC)) {
-        abort();
+        log_line(LOG_LEVEL_ERROR, "cannot begin work on the bridge: %s",
+                 strerror(errno));
+        loop_timer_set(loop, &job->limit, job->began, fail, job);
+        return;
     }
     fflush(NULL);
     job->pid = fork();
@@ -136,7 +163,6 @@ job_start(struct job *job, struct loop *loop, const struct job_class *class,
     }
     close(fds[1]);
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
-    job->running = true;
     loop_add(loop, &job->output, fds[0], EPOLLIN, output_ready, job);
     loop_timer_set(loop, &job->limit, job->began + class->limit,
                    limit_reached, job);
@@ -150,7 +176,9 @@ job_abandon(struct job *job)
 
         loop_remove(job->loop, &job->output);
         loop_timer_cancel(job->loop, &job->limit);
-        close(fd);
+        if (fd >= 0) {
+            close(fd);
+        }
         free(job->text);
         job->text = NULL;
         job->running = false;

@@ -50,6 +50,10 @@ struct job_class {
 void job_start(struct job *, struct loop *, const struct job_class *,
                void *aux);
 
+/* Has 'fd' closed in all children from now on: who connects to it means the
+ * parent. */
+void job_keep_from_children(int fd);
+
 /* Forgets it.  It goes on to its end, so that nothing is left half done. */
 void job_abandon(struct job *);
 

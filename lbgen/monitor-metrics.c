@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <microhttpd.h>
@@ -91,8 +92,9 @@ write_file(const struct monitor_metrics *mm)
 {
     char *name = lb_xasprintf("%s.new", mm->file_name);
     FILE *file = fopen(name, "we");
-    bool ok = file && (fwrite(mm->text, 1, mm->size, file)
-                       == mm->size);
+    /* Who reads it is somebody else, whatever the umask is. */
+    bool ok = (file && !fchmod(fileno(file), 0644)
+               && fwrite(mm->text, 1, mm->size, file) == mm->size);
 
     if (file && fclose(file)) {
         ok = false;
@@ -295,13 +297,14 @@ listen_at(struct monitor_metrics *mm, const char *where,
         flags, 0, NULL, NULL, handle, mm, MHD_OPTION_SOCK_ADDR, &ss,
         MHD_OPTION_NOTIFY_COMPLETED, request_over, mm,
         MHD_OPTION_CONNECTION_LIMIT, MAX_CONNECTIONS,
-        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_TIMEOUT, CONNECTION_TIMEOUT, MHD_OPTION_END);
     if (!mm->daemon) {
         diag_error(diags, NULL, "cannot listen at %s for --metrics: %s",
                    where, strerror(errno));
         return false;
     }
+    info = MHD_get_daemon_info(mm->daemon, MHD_DAEMON_INFO_LISTEN_FD);
+    job_keep_from_children(info->listen_fd);
     info = MHD_get_daemon_info(mm->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     return loop_add(mm->m->loop, &mm->epoll, info->epoll_fd,
                     EPOLLIN, daemon_ready, mm);

@@ -564,6 +564,9 @@ monitor_sync(struct monitor *m, unsigned int reasons)
     s->m = m;
     m->sync = s;
     m->current = reasons;
+    for (size_t i = 0; i < m->model->n_pools; i++) {
+        m->model->pools[i]->panicked = health_panics(m->model->pools[i]);
+    }
     job_start(&s->job, m->loop, &class, s);
 }
 

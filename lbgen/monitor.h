@@ -52,6 +52,9 @@ struct monitor {
     const char *file_name;
     char *text;                 /* Of the file, as it is in force. */
     size_t text_size;
+    char *refused;              /* Another one, that is not, or NULL. */
+    size_t refused_size;
+    bool unreadable;
     struct document *document;
     struct model *model;
     char *bridge;               /* Name, which does not change. */

@@ -20,6 +20,9 @@
 
 #define MAX_EVENTS 64
 
+/* How often so many events are taken in before timers have their turn. */
+#define MAX_ROUNDS 64
+
 struct loop {
     int epoll;
     struct loop_timer **heap;   /* heap[1] is the next one. */
@@ -173,10 +176,12 @@ loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
     }
 }
 
-/* Hands out what has come in, all of it. */
+/* Hands out what has come in: all of it, unless it never ends. */
 static void
 run_events(struct loop *loop)
 {
+    int n = 0;
+
     do {
         loop->n_events = epoll_wait(loop->epoll, loop->events, MAX_EVENTS, 0);
         for (int i = 0; i < loop->n_events; i++) {
@@ -186,7 +191,7 @@ run_events(struct loop *loop)
                 lfd->ready(lfd->aux, loop->events[i].events);
             }
         }
-    } while (loop->n_events == MAX_EVENTS);
+    } while (loop->n_events == MAX_EVENTS && ++n < MAX_ROUNDS);
     loop->n_events = 0;
 }
 

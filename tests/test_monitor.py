@@ -243,6 +243,37 @@ def test_panic(site):
         wait_for(lambda: slots(lab)["s2"] == 0, "end of panic")
 
 
+def test_a_death_waits_for_no_cuts(site):
+    """Not even where another pool panics, as it has for long."""
+    lab = site.lab
+    web = lab.pool([1, 1, 1], server_port=8080, check=CHECK)
+    other = lab.pool([1, 1, 1], server_port=8080, name="other",
+                     vip="10.0.0.101", panic=50,
+                     check={**CHECK, "port": 9000})
+    services = [lab.serve(name, 9000) for name in lab.servers[:3]]
+    with site.monitor(lab.file(web, other, fallback="normal")) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        monitor.wait("server up: pool=other", 3)
+        for service in services:
+            service.stop()
+        monitor.wait("server down: pool=other", 3)
+        wait_for(lambda: min(slots(lab, "other").values()) >= 85, "panic")
+        held = lab.hold("c1", VIP, 80, 60)
+        time.sleep(1.5)         # Nothing is left to cut of the others.
+        n = monitor.count_lines("bridge updated")
+        n_cut = monitor.count_lines("connections cut")
+        site.kill("s1")
+        monitor.wait("bridge updated", n + 1)
+        site.kill("s2")
+        monitor.wait("bridge updated", n + 2)
+        monitor.wait("connections cut", n_cut + 2)
+        log = monitor.log()
+        death = log.index("server down: pool=web server=s2")
+        cut = log.index("connections cut", log.index("down: pool=web"))
+        assert death < log.index("bridge updated", death) < cut, log
+        held.close()
+
+
 def test_operators_stand_beside_health(site):
     lab = site.lab
     with site.monitor(site.file([3, 2, 1])) as monitor:

@@ -119,6 +119,36 @@ def test_metrics_without_the_switch(site):      # noqa: F811
         assert monitor.stop() < 4
 
 
+def test_a_port_has_one_monitor(site):      # noqa: F811
+    """Nobody else gets half of the questions: not another monitor, and not
+    what a killed one has left at work on the bridge."""
+    lab = site.lab
+    lab.run(lab.netns, "ip", "link", "set", "lo", "up")
+    path = site.file([1, 1, 1])
+    with site.monitor(path, "--metrics", PORT) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        again = lab.lbgen("monitor", "--metrics", PORT, path, check=1)
+        assert f"cannot listen at {PORT} for --metrics" in again.stderr
+        held = lab.hold("c1", VIP, 80, 30)
+        site.kill("s3")
+        monitor.wait("bridge updated: .*health", 2)
+        monitor.kill()          # Its child still has to cut connections.
+        with site.monitor(path, "--metrics", PORT) as successor:
+            for _ in range(20):
+                parse(fetch(lab).stdout)
+            successor.wait_states(s3="down")
+        held.close()
+
+
+def test_whoever_reads_the_file_may(site):      # noqa: F811
+    lab = site.lab
+    text_file = f"{lab.rundir}/private.prom"
+    with site.monitor(site.file([1, 1, 1]), "--metrics-file", text_file,
+                      before=("sh", "-c", 'umask 077; exec "$@"', "sh")):
+        wait_for(lambda: os.path.exists(text_file), "file")
+        assert os.stat(text_file).st_mode & 0o777 == 0o644
+
+
 def test_wrong_address(site):       # noqa: F811
     path = site.file([1, 1, 1])
     for where in "x", "0", "70000", "localhost:9", "1.2.3:9":

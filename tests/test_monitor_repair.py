@@ -221,6 +221,26 @@ def test_file_changes(site):        # noqa: F811
         assert monitor.count_lines("server up") == 3
 
 
+def test_a_file_far_behind_a_link(site):        # noqa: F811
+    """Its directory is not the one that is watched: it is looked at all the
+    same, if less often, and what is wrong with it is said once."""
+    lab = site.lab
+    os.makedirs(f"{lab.rundir}/far")
+    path = f"{lab.rundir}/link.yaml"
+    target = f"{lab.rundir}/far/pool.yaml"
+    with open(site.file([1, 1, 1])) as file:
+        first = file.read()
+    rewrite(target, first)
+    os.symlink(target, path)
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        rewrite(target, first.replace('"weight": 1', '"weight": -1'))
+        monitor.wait("file refused", timeout=30)
+        rewrite(target, first.replace('"s3"', '"s33"'))
+        wait_for(lambda: "s33" in slots(lab), "s33", 30)
+        assert monitor.count_lines("file refused") == 1
+
+
 def test_another_bridge_needs_another_monitor(site):      # noqa: F811
     path = site.file([1, 1, 1])
     with site.monitor(path) as monitor:

@@ -146,6 +146,22 @@ send_to_switch(void *m_, struct ofpbuf *message)
     return watch_send(m->watch, message);
 }
 
+static uint64_t
+ping_switch(void *m_)
+{
+    struct monitor *m = m_;
+
+    return watch_ping(m->watch);
+}
+
+static bool
+switch_has_answered(void *m_, uint64_t ping)
+{
+    struct monitor *m = m_;
+
+    return watch_has_answered(m->watch, ping);
+}
+
 static void
 take_answer(void *m_, const void *frame, size_t size)
 {
@@ -393,7 +409,13 @@ monitor_init(struct monitor *m, struct reading *r)
     watch_signals(m);
     session_init(context->verbose);
     m->checker = checker_create(m->loop, health_changed, m);
-    prober_init(&m->prober, send_to_switch, m);
+    m->prober = (struct prober) {
+        .send = send_to_switch,
+        .ping = ping_switch,
+        .has_answered = switch_has_answered,
+        .aux = m,
+    };
+    prober_init(&m->prober);
     checker_set_prober(m->checker, &m->prober, server_found, m);
     m->watch = watch_create(&m->options, watch_event, take_answer, m);
     m->files = monitor_files_create(m);

@@ -16,10 +16,17 @@
 #include "lib/ports.h"
 #include "lib/prober.h"
 
+/* How often to look for the sign of life of a switch, and when it is one of a
+ * switch that stood still, in milliseconds. */
+#define PING_PAUSE 5
+#define PING_SLOW 50
+
 struct switch_attempt {
     struct attempt up;
     struct inquiry inquiry;
     bool asked;
+    uint64_t ping;
+    int64_t pinged;             /* When, or 0. */
 };
 
 static void
@@ -83,6 +90,28 @@ make_inquiry(const struct attempt_target *target, struct inquiry *inquiry)
     }
 }
 
+/* A switch that stands still carries no question and no answer: it is asked
+ * whether it does.  If that takes it long, the time of the server begins when
+ * it has answered. */
+static int64_t
+switch_wait(struct attempt *attempt)
+{
+    struct switch_attempt *s = (struct switch_attempt *) attempt;
+    const struct prober *prober = attempt->all->prober;
+
+    if (!s->pinged) {
+        s->pinged = loop_now();
+        s->ping = prober->ping(prober->aux);
+        return PING_PAUSE;
+    } else if (!prober->has_answered(prober->aux, s->ping)) {
+        return PING_PAUSE;
+    } else if (loop_now() - s->pinged < PING_SLOW) {
+        return 0;
+    }
+    s->pinged = 0;
+    return attempt->target.check->timeout;
+}
+
 /* Why the server cannot be asked, or NULL. */
 static const char *
 find_obstacle(const struct attempt *attempt)
@@ -124,5 +153,6 @@ switch_start(struct attempt *attempt)
 const struct attempt_class attempt_switch = {
     .size = sizeof(struct switch_attempt),
     .start = switch_start,
+    .wait = switch_wait,
     .stop = switch_stop,
 };

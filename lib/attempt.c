@@ -82,10 +82,16 @@ expire(void *attempt_)
 {
     struct attempt *attempt = attempt_;
     uint32_t timeout = attempt->target.check->timeout;
+    int64_t pause = 0;
 
     if (extend(attempt)) {
+        pause = attempt->deadline - loop_now();
+    } else if (attempt->class->wait) {
+        pause = attempt->class->wait(attempt);
+    }
+    if (pause > 0) {
         loop_timer_set(attempt->all->loop, &attempt->timer,
-                       attempt->deadline, expire, attempt);
+                       loop_now() + pause, expire, attempt);
     } else if (timeout % 1000) {
         attempt_end(attempt, "no answer in %"PRIu32" ms", timeout);
     } else {

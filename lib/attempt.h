@@ -49,6 +49,10 @@ struct attempt_class {
     /* Begins.  May call attempt_end() at once. */
     void (*start)(struct attempt *);
 
+    /* Its time is over.  Returns for how many milliseconds to wait all the
+     * same, 0 for no longer.  May be NULL. */
+    int64_t (*wait)(struct attempt *);
+
     /* Lets go of all that it has.  Also called at the end. */
     void (*stop)(struct attempt *);
 };

@@ -17,11 +17,8 @@
 #define SYN_MAX 3
 
 void
-prober_init(struct prober *prober,
-            bool (*send)(void *aux, struct ofpbuf *message), void *aux)
+prober_init(struct prober *prober)
 {
-    prober->send = send;
-    prober->aux = aux;
     hmap_init(&prober->asked);
 }
 

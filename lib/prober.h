@@ -23,6 +23,12 @@ struct prober {
     /* Sends a message, which it takes over.  False if the switch does not
      * take it. */
     bool (*send)(void *aux, struct ofpbuf *message);
+
+    /* Asks the switch itself for a sign of life, and whether it has given
+     * that one. */
+    uint64_t (*ping)(void *aux);
+    bool (*has_answered)(void *aux, uint64_t ping);
+
     void *aux;
     struct hmap asked;          /* Of struct inquiry, by who is asked. */
 };
@@ -45,8 +51,8 @@ struct inquiry {
     int n_sent;
 };
 
-void prober_init(struct prober *,
-                 bool (*send)(void *aux, struct ofpbuf *message), void *aux);
+/* The caller fills in the functions and 'aux'. */
+void prober_init(struct prober *);
 void prober_uninit(struct prober *);
 
 /* Asks.  'answered' may be called any time later, until prober_forget(), which

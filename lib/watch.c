@@ -50,7 +50,9 @@ struct watch {
     bool connected;
     long long int retry;        /* When to connect, if there is none. */
     long long int deadline;     /* Of what is waited for. */
-    bool asked;                 /* For a sign of life. */
+    bool asked;                 /* For a sign of life, and nothing came. */
+    uint64_t n_pings, n_pongs;
+    long long int pinged;       /* When, the last time. */
     int error;                  /* Why there is no connection, or 0. */
     struct ovs_list queue;      /* Of struct ofpbuf, still to be sent. */
     size_t n_queue;
@@ -106,6 +108,31 @@ watch_error(const struct watch *w)
             : w->error > 0 ? strerror(w->error) : "connection closed");
 }
 
+static void
+enqueue(struct watch *w, struct ofpbuf *message)
+{
+    ovs_list_push_back(&w->queue, &message->list_node);
+    w->n_queue++;
+}
+
+uint64_t
+watch_ping(struct watch *w)
+{
+    if (w->connected
+        && (w->n_pings == w->n_pongs || w->pinged != session_now())) {
+        w->n_pings++;
+        w->pinged = session_now();
+        enqueue(w, ofputil_encode_echo_request(OFP15_VERSION));
+    }
+    return w->n_pings;
+}
+
+bool
+watch_has_answered(const struct watch *w, uint64_t ping)
+{
+    return w->n_pongs >= ping;
+}
+
 bool
 watch_is_up(const struct watch *w)
 {
@@ -123,6 +150,7 @@ lose(struct watch *w)
     ovs_list_init(&w->queue);
     w->n_queue = 0;
     w->connected = w->subscribed = w->asked = false;
+    w->n_pongs = w->n_pings;
     w->retry = session_now() + WATCH_RETRY;
     if (was) {
         w->event(w->aux, WATCH_DOWN);
@@ -151,13 +179,6 @@ send_queue(struct watch *w)
         }
     }
     return true;
-}
-
-static void
-enqueue(struct watch *w, struct ofpbuf *message)
-{
-    ovs_list_push_back(&w->queue, &message->list_node);
-    w->n_queue++;
 }
 
 /* Sends 'message', which it takes over.  False if the connection is lost. */
@@ -307,6 +328,9 @@ take_message(struct watch *w, struct ofpbuf *message)
     case OFPTYPE_ECHO_REQUEST:
         send_message(w, ofputil_encode_echo_reply(message->data));
         break;
+    case OFPTYPE_ECHO_REPLY:
+        w->n_pongs++;
+        break;
     case OFPTYPE_FLOW_MONITOR_STATS_REPLY:
         if (tells_of_ours(message)) {
             w->event(w->aux, WATCH_CHANGED);
@@ -381,7 +405,7 @@ keep_alive(struct watch *w)
     } else {
         w->asked = true;
         w->deadline = session_now() + WATCH_PATIENCE;
-        send_message(w, ofputil_encode_echo_request(OFP15_VERSION));
+        watch_ping(w);
     }
 }
 
@@ -405,14 +429,14 @@ watch_run(struct watch *w)
             lose(w);
         }
     }
-    if (w->connected) {
-        send_queue(w);          /* What answers gave rise to. */
-    }
     if (w->connected && w->has_tables && !w->subscribed) {
         subscribe(w);
     }
     if (w->connected) {
         keep_alive(w);
+    }
+    if (w->connected) {
+        send_queue(w);          /* What all that gave rise to. */
     }
 }
 

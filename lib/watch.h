@@ -54,6 +54,11 @@ void watch_set_tables(struct watch *, const struct settings *);
  * there is no connection, or too much that the switch has not taken. */
 bool watch_send(struct watch *, struct ofpbuf *message);
 
+/* Asks the switch for a sign of life, and whether it has given that one.  A
+ * connection that is lost has. */
+uint64_t watch_ping(struct watch *);
+bool watch_has_answered(const struct watch *, uint64_t ping);
+
 /* Whether there is a connection. */
 bool watch_is_up(const struct watch *);
 

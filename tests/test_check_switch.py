@@ -348,6 +348,23 @@ def test_goes_on_after_a_restart_of_the_switch(lab):
         assert m.count_lines("server down") == 1
 
 
+def test_a_switch_that_stands_still(lab):
+    """Is not what its servers are blamed for, however long it lasts; one that
+    dies meanwhile is found dead."""
+    with running(lab, file(lab, {"interval": "50ms", "timeout": "100ms"})) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        for pause in 0.2, 0.4, 0.8, 1.6, 3:
+            lab.vswitchd.send_signal(signal.SIGSTOP)
+            time.sleep(pause)
+            if pause == 3:
+                lab.services.pop("s3").stop()
+            lab.vswitchd.send_signal(signal.SIGCONT)
+            time.sleep(0.5)
+        m.wait("server down: pool=web server=s3")
+        assert m.count_lines("server (down|starting)") == 1
+        assert m.count_lines("switch lost") == 0
+
+
 def test_the_last_answers_of_a_switch(lab):
     """Answers that are read when the switch that sent them is gone: what they
     give rise to finds nobody, in the middle of them."""

@@ -16,8 +16,9 @@
 #include "lbgen/notify.h"
 #include "lib/util.h"
 
-/* A round that takes longer hangs, in milliseconds. */
-#define ROUND_LIMIT 120000
+/* A round that takes longer hangs, in milliseconds: "timeout" and the wait for
+ * the lock are well below. */
+#define ROUND_LIMIT 180000
 
 /* The command that is run: it says that the bridge is to be locked. */
 static const struct command *

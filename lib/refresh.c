@@ -51,6 +51,7 @@ add_pool(struct refresh_round *round, const struct pool *pool,
     struct round_pool *rp = &round->pools[round->n_pools++];
 
     rp->pool = pool;
+    rp->refreshed_at = current->refreshed_at;
     rp->servers = lb_xcalloc(pool->n_servers, sizeof *rp->servers);
     for (size_t i = 0; i < pool->n_servers; i++) {
         size_t j = pool_find_server(current, pool->servers[i].name);
@@ -460,7 +461,7 @@ refresh_compute(struct refresh_round *round, struct model *model,
         const struct round_pool *rp = &round->pools[i];
         struct pool *pool = model_find_pool(model, rp->pool->name);
 
-        if (pool) {
+        if (pool && pool->refreshed_at == rp->refreshed_at) {
             compute_pool(round, rp, pool,
                          assignments_find(installed, pool->name), now,
                          &report->pools[report->n_pools++], diags);

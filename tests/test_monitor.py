@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """lbgen monitor: servers that die and come back, with real traffic."""
 
+import os
 import signal
 import threading
 import time
@@ -341,3 +342,22 @@ def test_refresh_inside(site):
         site.kill("s1")
         monitor.wait_states(s1="down")
         assert 0 < slots(lab)["s2"] < 110
+
+
+def test_a_server_dies_while_agents_hang(site):
+    """Nothing waits for the round of weights."""
+    lab = site.lab
+    pool = lab.pool([1, 1, 1], server_port=8080, check=CHECK)
+    path = lab.file({**pool, "weights": {
+        "interval": 6, "timeout": 5.9, "from": [{"exec": [
+            "/bin/sh", "-c", f"touch {lab.rundir}/asked; sleep 60"]}]}},
+        fallback="normal")
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        wait_for(lambda: os.path.exists(f"{lab.rundir}/asked"), "a round", 20)
+        begin = time.monotonic()
+        site.kill("s2")
+        wait_for(lambda: slots(lab)["s2"] == 0, "slots")
+        took = time.monotonic() - begin
+        print(f"taken out after {took:.3f} s")
+        assert took < 0.3 + MARGIN

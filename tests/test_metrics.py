@@ -404,6 +404,20 @@ def test_the_dead_cost_one_timeout(tmp_path):
     assert took < TIMEOUT + SLACK
 
 
+def test_names_that_nobody_knows(tmp_path):
+    """The name service may be silent for longer than a server may."""
+    (tmp_path / "resolv.conf").write_text(
+        "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.53", 53))
+        answers, took = poll(
+            tmp_path, {"http": "http://nobody.example/"}, run=[
+                "unshare", "--mount", "sh", "-c", "mount --bind "
+                f'{tmp_path}/resolv.conf /etc/resolv.conf && exec "$@"', "-"])
+    assert answers["web0/s1 0"] == ["error no answer within 1 s"]
+    assert took < TIMEOUT + SLACK
+
+
 def test_the_same_question_is_asked_once(tmp_path):
     visits = []
 

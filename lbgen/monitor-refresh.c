@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The monitor moves weights: "lbgen refresh" at the interval that the file
- * says, in a child, so that nothing waits for servers that are slow to
- * answer.  Health and all else that it does not change, it takes from the
+/* The monitor moves weights: a round of "lbgen refresh" at the interval that
+ * the file says, in a child, so that nothing waits for servers that are slow
+ * to answer.  The file is the one in force, and not what may be on disk by
+ * now.  Health and all else that it does not change, it takes from the
  * bridge. */
 
 #include <config.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lbgen/notify.h"
+#include "lbgen/run-refresh.h"
 #include "lib/util.h"
 
 /* A round that takes longer hangs, in milliseconds: "timeout" and the wait for
@@ -45,8 +46,9 @@ refresh_work(void *m_, FILE *out LB_UNUSED)
         dup2(fd, STDOUT_FILENO);
     }
     context.command = find_refresh();
+    context.bridge = m->bridge;
     context.diags = diags_create();
-    status = cmd_refresh(&context);
+    status = refresh_once(&context, m->model);
     diags_flush(context.diags, stderr);
     diags_destroy(context.diags);
     return status;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """lbgen monitor: servers that die and come back, with real traffic."""
 
+import json
 import os
 import signal
 import threading
@@ -342,6 +343,28 @@ def test_refresh_inside(site):
         site.kill("s1")
         monitor.wait_states(s1="down")
         assert 0 < slots(lab)["s2"] < 110
+
+
+@pytest.mark.parametrize("mistake", ["nonsense", "another bridge"])
+def test_refresh_goes_by_the_file_in_force(site, mistake):
+    """Not by one that was refused."""
+    lab = site.lab
+    pool = lab.pool([4, 4, 4], server_port=8080)
+    say = {name: lab.write('{"stress": 0}', name) for name in lab.servers[:3]}
+    weights = {"policy": "adaptive", "interval": 1, "timeout": 0.5,
+               "smoothing": 0, "max_step": 1, "max_move": 1,
+               "from": [{"file": f"{lab.rundir}/{{name}}"}]}
+    path = lab.file({**pool, "weights": weights}, fallback="normal")
+    with site.monitor(path) as monitor:
+        monitor.wait("bridge (updated|is right)")
+        with open(path, "w") as file:
+            file.write("pools: nonsense\n" if mistake == "nonsense" else
+                       json.dumps({"bridge": "br9", "pools": [pool]}))
+        monitor.wait("file refused")
+        with open(say["s2"], "w") as file:
+            file.write('{"stress": 1}')
+        wait_for(lambda: 0 < slots(lab)["s2"] < 70, "refreshed weights")
+        assert "error" not in monitor.log().split("stays in force")[1]
 
 
 def test_a_server_dies_while_agents_hang(site):

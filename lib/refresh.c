@@ -202,6 +202,16 @@ note_presence(const struct work *work, struct work_server *s)
     }
 }
 
+/* Rates are over the time since the last round, so counters of a round before
+ * that are of no use: of a server that an operator gave a weight, say. */
+static void
+forget_counters(struct server *server)
+{
+    for (size_t m = 0; server->refreshed && m < N_METRICS; m++) {
+        server->refreshed->counters[m] = NAN;
+    }
+}
+
 static double
 find_capacity(const struct server *server)
 {
@@ -252,6 +262,9 @@ work_begin_server(struct work *work, size_t i)
         s->start = s->start_target = (double) r->start / REFRESHED_WHOLE;
     }
     s->report->asked = s->is_active && s->round && s->round->asked;
+    if (!s->report->asked) {
+        forget_counters(s->server);
+    }
 }
 
 /* Whether going from 'old' to 'new' has to be remembered for its own sake.

@@ -382,6 +382,14 @@ def test_programs_have_nothing_of_ours(tmp_path):
 
 # Many
 
+def test_programs_can_be_ended(tmp_path):
+    """Whatever is ignored here: the monitor's children ignore several."""
+    poll(tmp_path, {"exec": ["/bin/sh", "-c", "grep SigIgn /proc/self/status "
+                             f">{tmp_path}/ignored"]},
+         run=["env", "--ignore-signal=TERM,INT,HUP,PIPE,USR1"])
+    assert (tmp_path / "ignored").read_text() == f"SigIgn:\t{0:016x}\n"
+
+
 def test_all_at_once(tmp_path):
     """A thousand agents that take 50 ms each, well under their sum."""
     with serving(lambda sock: time.sleep(0.05) or sock.sendall(b"up\n")

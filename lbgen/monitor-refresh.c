@@ -107,11 +107,11 @@ void
 monitor_refresh_plan(struct monitor *m)
 {
     int64_t interval = find_interval(m->model);
+    int64_t when = loop_now() + interval;
 
-    if (interval) {
-        loop_timer_set(m->loop, &m->refresh_timer, loop_now() + interval,
-                       refresh_due, m);
-    } else {
+    if (!interval) {
         loop_timer_cancel(m->loop, &m->refresh_timer);
+    } else if (!m->refresh_timer.place || m->refresh_timer.when > when) {
+        loop_timer_set(m->loop, &m->refresh_timer, when, refresh_due, m);
     }
 }

@@ -367,6 +367,29 @@ def test_refresh_goes_by_the_file_in_force(site, mistake):
         assert "error" not in monitor.log().split("stays in force")[1]
 
 
+def test_refresh_while_the_file_changes(site):
+    """More often than rounds are due."""
+    lab = site.lab
+    pool = lab.pool([4, 4, 4], server_port=8080)
+    path = lab.file({**pool, "weights": {
+        "interval": 2, "timeout": 1, "from": [{"exec": [
+            "/bin/sh", "-c", f"echo >>{lab.rundir}/rounds; echo up"]}]}},
+        fallback="normal")
+    rounds = f"{lab.rundir}/rounds"
+    with site.monitor(path) as monitor:
+        monitor.wait("bridge (updated|is right)")
+        begin = time.monotonic()
+        while not os.path.exists(rounds):
+            assert time.monotonic() - begin < 2 + MARGIN
+            monitor.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+        # And no more often than that.
+        monitor.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        with open(rounds) as file:
+            assert file.read() == "\n"
+
+
 def test_a_server_dies_while_agents_hang(site):
     """Nothing waits for the round of weights."""
     lab = site.lab

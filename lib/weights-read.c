@@ -521,5 +521,6 @@ weights_read(const struct reader *parent, const struct node *node,
             check_params(&r, node, weights);
         }
     }
-    return diags_n_errors(parent->diags) == n_errors;
+    weights->is_right = diags_n_errors(parent->diags) == n_errors;
+    return weights->is_right;
 }

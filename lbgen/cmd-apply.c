@@ -17,7 +17,7 @@
 struct request {
     struct model *model;
     bool only_preview;
-    struct refresh_round *round;    /* NULL until servers were asked. */
+    struct asked asked;         /* Answers to --refresh. */
 };
 
 /* Goes on from 'model' as refresh would, and says how. */
@@ -28,7 +28,7 @@ refresh(const struct command_context *context, struct session *session,
     struct refresh_report report;
 
     run_refresh(context, session, bridge, request->model, request->model,
-                &request->round, &report);
+                &request->asked, &report);
     if (context->verbose && !context->json) {
         report_refresh_text(&report, true, stdout);
     }
@@ -75,7 +75,7 @@ diff_or_apply(const struct command_context *context, bool only_preview)
         status = work_on_bridge(context, model, NULL, compare_or_change,
                                 &request);
     }
-    refresh_destroy(request.round);
+    refresh_destroy(request.asked.round);
     if (context->refresh) {
         metrics_exit();
     }

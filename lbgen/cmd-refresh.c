@@ -2,7 +2,7 @@
 #include <config.h>
 
 #include <stdlib.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
@@ -13,7 +13,7 @@
 /* One refresh. */
 struct request {
     const struct model *file;
-    struct refresh_round *round;    /* NULL until servers were asked. */
+    struct asked asked;
 };
 
 /* The installed pools, those with "weights" in the file as copies to
@@ -134,7 +134,7 @@ refresh_bridge(const struct command_context *context, struct session *session,
     }
     changed_model_init(&changed, request->file, bridge);
     run_refresh(context, session, bridge, request->file, &changed.model,
-                &request->round, &report);
+                &request->asked, &report);
     status = (context->dry_run
               ? preview(context, session, bridge, &changed.model, &report)
               : commit(context, session, bridge, &changed.model, &report));
@@ -147,25 +147,38 @@ refresh_bridge(const struct command_context *context, struct session *session,
     return status;
 }
 
+int
+refresh_once(const struct command_context *context, const struct model *file)
+{
+    struct request request = { .file = file };
+    int status = STATUS_FAILED;
+    int lock = -1;
+
+    metrics_init();
+    /* Who comes while another round is under way has nothing to do.  The
+     * bridge is only locked when all have answered: what is urgent must not
+     * wait for a server that is slow. */
+    if ((context->dry_run || lock_rounds(context, file, &lock))
+        && ask_for_refresh(context, file, &request.asked)) {
+        status = work_on_bridge(context, file, NULL, refresh_bridge,
+                                &request);
+    }
+    if (lock >= 0) {
+        close(lock);
+    }
+    refresh_destroy(request.asked.round);
+    metrics_exit();
+    return status;
+}
+
 /* lbgen refresh: one round of metrics and weights. */
 int
-cmd_refresh(const struct command_context *context_)
+cmd_refresh(const struct command_context *context)
 {
-    /* Who comes while another round is under way has nothing to do. */
-    struct command_context context = *context_;
     struct document *document;
-    struct model *model = load_model(&context, context.args[0], &document);
-    struct request request = { .file = model };
-    int status = STATUS_FAILED;
+    struct model *model = load_model(context, context->args[0], &document);
+    int status = model ? refresh_once(context, model) : STATUS_FAILED;
 
-    context.no_wait = true;
-    if (model) {
-        metrics_init();
-        status = work_on_bridge(&context, model, NULL, refresh_bridge,
-                                &request);
-        refresh_destroy(request.round);
-        metrics_exit();
-    }
     model_destroy(model);
     document_destroy(document);
     return status;

@@ -3,7 +3,10 @@
 
 #include "lbgen/connect.h"
 
+#include <stdlib.h>
+
 #include "lib/part.h"
+#include "lib/session-target.h"
 
 /* How long to wait for the switch while a command waits for something else. */
 #define TIMEOUT_WAITING 10
@@ -22,14 +25,20 @@ say_waiting(const char *holder, void *context_)
     diags_flush(context->diags, stderr);
 }
 
+/* What the user calls the bridge, or NULL. */
+static const char *
+find_bridge(const struct command_context *context, const struct model *model)
+{
+    return context->bridge ? context->bridge : model ? model->bridge : NULL;
+}
+
 /* Connects, with 'lock' unless that is NULL. */
 static struct session *
 connect_and_lock(const struct command_context *context,
                  const struct model *model, const struct lock_options *lock)
 {
     struct session_options options = {
-        .bridge = (context->bridge ? context->bridge
-                   : model ? model->bridge : NULL),
+        .bridge = find_bridge(context, model),
         .timeout = context->wait ? TIMEOUT_WAITING : context->timeout,
         .private_key = context->private_key,
         .certificate = context->certificate,
@@ -155,4 +164,22 @@ work_on_bridge(const struct command_context *context,
 
     session_close(session);
     return status;
+}
+
+bool
+lock_rounds(const struct command_context *context, const struct model *model,
+            int *fd)
+{
+    const struct lock_options lock = { .rounds = true, .no_wait = true };
+    const char *bridge = find_bridge(context, model);
+    enum lock_result result = LOCK_IMPOSSIBLE;
+
+    *fd = -1;
+    if (bridge) {
+        char *vconn = session_vconn_name(bridge);
+
+        result = lock_take(bridge, vconn, &lock, fd, context->diags);
+        free(vconn);
+    }
+    return result != LOCK_BUSY;
 }

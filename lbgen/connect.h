@@ -44,6 +44,13 @@ int work_on_bridge(const struct command_context *context,
                                void *aux),
                    void *aux);
 
+/* Keeps others from beginning a round of refresh on the bridge that
+ * work_on_bridge() would work on; it may be changed meanwhile.  Returns false
+ * after queueing an error if such a round is under way.  Else stores a
+ * descriptor, whose close() ends that, or -1 if it cannot be done. */
+bool lock_rounds(const struct command_context *context,
+                 const struct model *model, int *fd);
+
 /* Makes the bridge what 'model' says, or only says what would
  * change, as the options ask for.  'to' is what a preview calls the new side.
  * Returns the exit status, STATUS_OVERTAKEN or STATUS_NEEDS_ALL. */

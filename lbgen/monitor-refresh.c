@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The monitor moves weights: "lbgen refresh" at the interval that the file
- * says, in a child, so that nothing waits for servers that are slow to
- * answer.  Health and all else that it does not change, it takes from the
+/* The monitor moves weights: a round of "lbgen refresh" at the interval that
+ * the file says, in a child, so that nothing waits for servers that are slow
+ * to answer.  The file is the one in force, and not what may be on disk by
+ * now.  Health and all else that it does not change, it takes from the
  * bridge. */
 
 #include <config.h>
@@ -13,11 +14,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lbgen/notify.h"
+#include "lbgen/run-refresh.h"
 #include "lib/util.h"
 
-/* A round that takes longer hangs, in milliseconds. */
-#define ROUND_LIMIT 120000
+/* A round that takes longer hangs, in milliseconds: "timeout" and the wait for
+ * the lock are well below. */
+#define ROUND_LIMIT 180000
 
 /* The command that is run: it says that the bridge is to be locked. */
 static const struct command *
@@ -44,8 +46,9 @@ refresh_work(void *m_, FILE *out LB_UNUSED)
         dup2(fd, STDOUT_FILENO);
     }
     context.command = find_refresh();
+    context.bridge = m->bridge;
     context.diags = diags_create();
-    status = cmd_refresh(&context);
+    status = refresh_once(&context, m->model);
     diags_flush(context.diags, stderr);
     diags_destroy(context.diags);
     return status;
@@ -104,11 +107,11 @@ void
 monitor_refresh_plan(struct monitor *m)
 {
     int64_t interval = find_interval(m->model);
+    int64_t when = loop_now() + interval;
 
-    if (interval) {
-        loop_timer_set(m->loop, &m->refresh_timer, loop_now() + interval,
-                       refresh_due, m);
-    } else {
+    if (!interval) {
         loop_timer_cancel(m->loop, &m->refresh_timer);
+    } else if (!m->refresh_timer.place || m->refresh_timer.when > when) {
+        loop_timer_set(m->loop, &m->refresh_timer, when, refresh_due, m);
     }
 }

@@ -100,7 +100,8 @@ void monitor_reload(struct monitor *, bool always);
 void monitor_sync(struct monitor *, unsigned int reasons);
 void monitor_sync_abandon(struct monitor *);
 
-/* In monitor-refresh.c: plans the next round of weights, or none. */
+/* In monitor-refresh.c: plans the next round of weights, or none.  One that is
+ * planned already does not become later: files may change all the time. */
 void monitor_refresh_plan(struct monitor *);
 
 /* In monitor-files.c: calls monitor_reload() when the file has changed. */

@@ -8,13 +8,29 @@
 #include "lbgen/command.h"
 #include "lib/refresh-switch.h"
 
-/* Asks the servers of those pools of 'model' that have "weights" in 'file',
- * unless '*roundp' is a round in which they were asked already, and puts new
- * weights into 'model'.  The caller destroys '*roundp' and uninitializes
- * '*report'.  metrics_init() must have been called. */
+/* A round, and when its answers were there. */
+struct asked {
+    struct refresh_round *round;    /* NULL if nobody was asked yet. */
+    double when;                    /* Seconds since the epoch. */
+};
+
+/* Asks the servers of those pools of the bridge that have "weights" in 'file',
+ * and the switch, which takes as long as the slowest server does.  Nothing is
+ * locked or connected meanwhile.  Returns false after queueing an error.  The
+ * caller destroys 'asked->round' in any case.  metrics_init() must have been
+ * called. */
+bool ask_for_refresh(const struct command_context *, const struct model *file,
+                     struct asked *asked);
+
+/* Asks likewise, but those of 'model', unless '*asked' has answers already;
+ * and puts new weights into 'model'.  The caller uninitializes '*report'. */
 void run_refresh(const struct command_context *, struct session *,
                  const struct bridge *, const struct model *file,
-                 struct model *model, struct refresh_round **roundp,
+                 struct model *model, struct asked *asked,
                  struct refresh_report *report);
+
+/* In cmd-refresh.c: all of a round, for the bridge of the command line or else
+ * of 'file'.  Returns the exit status. */
+int refresh_once(const struct command_context *, const struct model *file);
 
 #endif /* lbgen/run-refresh.h */

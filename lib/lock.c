@@ -33,9 +33,17 @@ struct lock_file {
     gid_t gid;
 };
 
+/* The beginning of the file's name. */
+static const char *
+lock_prefix(const struct lock_options *options)
+{
+    return options->rounds ? "lbgen-refresh" : "lbgen";
+}
+
 /* For a socket: next to it, under its real name, for those who may use it. */
 static bool
-locate_local(const char *socket, struct lock_file *file)
+locate_local(const char *socket, const struct lock_options *options,
+             struct lock_file *file)
 {
     char *path = realpath(socket, NULL);
     struct stat st;
@@ -51,8 +59,8 @@ locate_local(const char *socket, struct lock_file *file)
         path[length - 5] = '\0';
     }
     slash = strrchr(path, '/');
-    file->name = lb_xasprintf("%.*s/lbgen.%s.lock", (int) (slash - path), path,
-                              slash + 1);
+    file->name = lb_xasprintf("%.*s/%s.%s.lock", (int) (slash - path), path,
+                              lock_prefix(options), slash + 1);
     file->mode = (st.st_mode & 0222) | (st.st_mode & 0222) << 1;
     file->uid = st.st_uid;
     file->gid = st.st_gid;
@@ -63,13 +71,15 @@ locate_local(const char *socket, struct lock_file *file)
 /* For a bridge of another host: for this user only, because nothing says who
  * else may. */
 static void
-locate_remote(const char *vconn, struct lock_file *file)
+locate_remote(const char *vconn, const struct lock_options *options,
+              struct lock_file *file)
 {
     file->uid = geteuid();
     file->gid = getegid();
     file->mode = 0600;
-    file->name = lb_xasprintf(REMOTE_DIR "/lbgen.%ju.%s.lock",
-                              (uintmax_t) file->uid, vconn);
+    file->name = lb_xasprintf(REMOTE_DIR "/%s.%ju.%s.lock",
+                              lock_prefix(options), (uintmax_t) file->uid,
+                              vconn);
     for (char *p = file->name + strlen(REMOTE_DIR) + 1; *p; p++) {
         if (*p == '/') {
             *p = '_';
@@ -227,7 +237,10 @@ report_busy(const char *bridge, pid_t holder,
 {
     char *who = describe_holder(holder);
 
-    if (options->no_wait) {
+    if (options->rounds) {
+        diag_error(diags, NULL, "bridge \"%s\" is being refreshed by %s",
+                   bridge, who);
+    } else if (options->no_wait) {
         diag_error(diags, NULL, "bridge \"%s\" is being changed by %s",
                    bridge, who);
     } else {
@@ -249,8 +262,8 @@ lock_take(const char *bridge, const char *vconn,
 
     *fd = -1;
     if (strncmp(vconn, "unix:", 5)) {
-        locate_remote(vconn, &file);
-    } else if (!locate_local(vconn + 5, &file)) {
+        locate_remote(vconn, options, &file);
+    } else if (!locate_local(vconn + 5, options, &file)) {
         /* There is no such bridge; to say so is up to who connects. */
         return LOCK_IMPOSSIBLE;
     }
@@ -259,10 +272,12 @@ lock_take(const char *bridge, const char *vconn,
         report_busy(bridge, holder, options, diags);
         result = LOCK_BUSY;
     } else if (error) {
+        result = LOCK_IMPOSSIBLE;
+    }
+    if (result == LOCK_IMPOSSIBLE && !options->rounds) {
         diag_warning(diags, NULL, "cannot lock bridge \"%s\" (%s: %s); other "
                      "lbgens that change it at the same time are noticed, but "
                      "do not wait", bridge, file.name, strerror(error));
-        result = LOCK_IMPOSSIBLE;
     }
     free(file.name);
     return result;

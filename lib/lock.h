@@ -14,7 +14,10 @@
  * nothing is ever written to the file, so whoever puts another one in its
  * place gains nothing.  It belongs to the process: a second lock of the
  * same bridge in one process is granted at once, and the end of either is
- * the end of both. */
+ * the end of both.
+ *
+ * Rounds of refresh have a lock of their own, on another file: for most of
+ * their time they wait for servers, and change nothing. */
 
 #include <stdbool.h>
 
@@ -25,6 +28,8 @@
 
 /* How to lock. */
 struct lock_options {
+    bool rounds;                /* Of refresh, and not changes.  Where that
+                                 * cannot be locked, nothing is said. */
     bool no_wait;               /* Fail if somebody else has it. */
 
     /* Called once if there is something to wait for, after a second; NULL for

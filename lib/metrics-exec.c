@@ -82,7 +82,11 @@ run_program(char **args, int output)
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGPIPE, SIG_DFL);
+    /* What we ignore, or whoever started us, is none of its business.  Some
+     * cannot be set. */
+    for (int i = 1; i < NSIG; i++) {
+        signal(i, SIG_DFL);
+    }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     null = open("/dev/null", O_RDWR);

@@ -70,6 +70,11 @@ set_options(CURL *easy, struct fetch *fetch)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "lbgen/" PACKAGE_VERSION);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* A thread that waits for the name service is not waited for: the process
+     * ends soon. */
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
     /* A proxy of the environment is not meant for the servers next door. */
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
 #if LIBCURL_VERSION_NUM >= 0x075500

@@ -4,6 +4,8 @@
 
 #include "lib/model-internal.h"
 
+#include <math.h>
+
 #include "lib/tiers.h"
 #include "policies/weight.h"
 
@@ -49,6 +51,61 @@ check_in_order(const struct reader *r, const struct node *node,
     }
 }
 
+/* Whether 'source' of 'pool' may say 'metric' of a server.  What an answer
+ * has in it is not known before it is there. */
+static bool
+may_say(const struct pool *pool, const struct source *source,
+        enum metric metric)
+{
+    bool any = false;
+
+    if (source->kind == SOURCE_SWITCH) {
+        return (metric == METRIC_PACKETS || metric == METRIC_BYTES
+                || (pool->connections == CONNECTIONS_TRACKED
+                    && (metric == METRIC_QPS
+                        || metric == METRIC_CONNECTIONS)));
+    }
+    for (size_t m = 0; m < N_METRICS; m++) {
+        any |= source->values[m].path != NULL;
+    }
+    return !any || source->values[metric].path;
+}
+
+/* Checks that the policy may get what it goes by. */
+static void
+check_sources(const struct reader *r, const struct node *node,
+              const struct pool *pool)
+{
+    const struct weights *weights = &pool->weights;
+    const struct weight_policy *policy = weights->policy;
+    const struct node *from = node_get(node, "from");
+    double values[N_METRICS];
+    bool any_switch = false;
+
+    for (size_t m = 0; m < N_METRICS; m++) {
+        values[m] = NAN;
+    }
+    for (size_t i = 0; i < weights->n_sources; i++) {
+        any_switch |= weights->sources[i].kind == SOURCE_SWITCH;
+        for (size_t m = 0; m < N_METRICS; m++) {
+            if (may_say(pool, &weights->sources[i], m)) {
+                values[m] = 0;
+            }
+        }
+    }
+    if (policy->usable && weights->n_sources
+        && !policy->usable(values, weights->params)) {
+        reader_error(r, from ? &from->loc : node_locate(node, "policy"),
+                     "policy \"%s\" needs %s, which nobody who is asked can "
+                     "say%s; name a source in \"from\" that can",
+                     policy->name, policy->needs, !any_switch ? ""
+                     : pool->connections == CONNECTIONS_TRACKED
+                     ? ": the switch says packets, bytes, qps and connections"
+                     : ": the switch says packets and bytes of a pool that is "
+                     "not tracked");
+    }
+}
+
 static void
 check_capacities(const struct reader *r, const struct pool *pool)
 {
@@ -79,6 +136,9 @@ pool_check_weights(const struct reader *r, const struct node *pool_node,
                      "them, and \"%s\" does not", pool->policy->name);
     } else if (node && pool->weights.policy && pool->policy->in_order) {
         check_in_order(r, node, pool);
+    }
+    if (node && pool->weights.is_right) {
+        check_sources(r, node, pool);
     }
     if (!node || pool->weights.policy) {
         check_capacities(r, pool);

@@ -18,6 +18,7 @@ struct round_server {
 
 struct round_pool {
     const struct pool *pool;    /* Of the file. */
+    int64_t refreshed_at;       /* When it was asked: of the round before. */
     struct round_server *servers;   /* As 'pool->servers'. */
 };
 

@@ -29,7 +29,6 @@ struct taking {
     struct answer answer;       /* All answers in one. */
     bool waits[N_METRICS];      /* Known in the next round. */
     size_t n_answers;
-    char *failure;              /* Of the first source that failed. */
 };
 
 static void
@@ -75,12 +74,8 @@ add_answer(struct taking *t, const struct source *source,
     }
     if (why) {
         char *what = source_format(source, t->s->server);
-        char *text = lb_xasprintf("%s: %s", what, why);
 
-        if (!t->failure) {
-            t->failure = lb_xstrdup(text);
-        }
-        complain(t->s, text);
+        complain(t->s, lb_xasprintf("%s: %s", what, why));
         free(what);
     }
     free(why);
@@ -296,5 +291,4 @@ work_take_sample(struct work *work, size_t i)
         t.r->missed = 0;
     }
     answer_uninit(&t.answer);
-    free(t.failure);
 }

@@ -51,6 +51,7 @@ add_pool(struct refresh_round *round, const struct pool *pool,
     struct round_pool *rp = &round->pools[round->n_pools++];
 
     rp->pool = pool;
+    rp->refreshed_at = current->refreshed_at;
     rp->servers = lb_xcalloc(pool->n_servers, sizeof *rp->servers);
     for (size_t i = 0; i < pool->n_servers; i++) {
         size_t j = pool_find_server(current, pool->servers[i].name);
@@ -201,6 +202,16 @@ note_presence(const struct work *work, struct work_server *s)
     }
 }
 
+/* Rates are over the time since the last round, so counters of a round before
+ * that are of no use: of a server that an operator gave a weight, say. */
+static void
+forget_counters(struct server *server)
+{
+    for (size_t m = 0; server->refreshed && m < N_METRICS; m++) {
+        server->refreshed->counters[m] = NAN;
+    }
+}
+
 static double
 find_capacity(const struct server *server)
 {
@@ -251,6 +262,9 @@ work_begin_server(struct work *work, size_t i)
         s->start = s->start_target = (double) r->start / REFRESHED_WHOLE;
     }
     s->report->asked = s->is_active && s->round && s->round->asked;
+    if (!s->report->asked) {
+        forget_counters(s->server);
+    }
 }
 
 /* Whether going from 'old' to 'new' has to be remembered for its own sake.
@@ -460,7 +474,7 @@ refresh_compute(struct refresh_round *round, struct model *model,
         const struct round_pool *rp = &round->pools[i];
         struct pool *pool = model_find_pool(model, rp->pool->name);
 
-        if (pool) {
+        if (pool && pool->refreshed_at == rp->refreshed_at) {
             compute_pool(round, rp, pool,
                          assignments_find(installed, pool->name), now,
                          &report->pools[report->n_pools++], diags);

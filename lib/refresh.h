@@ -122,11 +122,13 @@ void refresh_set_switch(struct refresh_round *, const char *pool,
 
 /* Puts new weights into the pools of 'model' that the round is for (others are
  * left alone), which has the layers of lib/override.h and lib/refreshed.h on
- * it, and queues warnings.  'installed' has the slots.  'now' is the time in
- * seconds since the epoch, with fractions.
+ * it, and queues warnings.  'installed' has the slots.  'now' is when the
+ * answers were there, in seconds since the epoch, with fractions.
  *
  * The batch must be done.  May be called again, with a fresh 'model', for the
- * same answers. */
+ * same answers: servers that are ready only since then are as those that were
+ * not asked, and pools that have had another round since then, which had newer
+ * answers, are left alone and are not in the report. */
 void refresh_compute(struct refresh_round *, struct model *model,
                      const struct assignments *installed, double now,
                      struct refresh_report *, struct diags *);

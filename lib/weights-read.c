@@ -41,22 +41,34 @@ unit_factor(enum weight_param_kind kind, const char *unit)
     } else if (kind == WEIGHT_FRACTION) {
         return strcmp(unit, "%") ? 0 : 0.01;
     } else if (kind == WEIGHT_SECONDS) {
-        return (!strcmp(unit, "s") ? 1 : !strcmp(unit, "m") ? 60
-                : !strcmp(unit, "h") ? 3600 : 0);
+        return (!strcmp(unit, "ms") ? 0.001 : !strcmp(unit, "s") ? 1
+                : !strcmp(unit, "m") ? 60 : !strcmp(unit, "h") ? 3600 : 0);
     }
     return 0;
+}
+
+/* How 'param' may be written besides as a number, for messages. */
+static const char *
+param_examples(const struct weight_param *param)
+{
+    switch (param->kind) {
+    case WEIGHT_COUNT:
+        return ", whole";
+    case WEIGHT_FRACTION:
+        return ", or as in 10%";
+    case WEIGHT_SECONDS:
+        return (param->max > 3600 ? " seconds, or as in 90s, 10m or 1h"
+                : " seconds, or as in 500ms, 2s or 1m");
+    case WEIGHT_NUMBER:
+    default:
+        return "";
+    }
 }
 
 bool
 weight_param_read(const struct reader *r, const struct node *node,
                   const struct weight_param *param, double *value)
 {
-    static const char *const examples[] = {
-        [WEIGHT_NUMBER] = "",
-        [WEIGHT_COUNT] = ", whole",
-        [WEIGHT_FRACTION] = ", or as in 10%",
-        [WEIGHT_SECONDS] = " seconds, or as in 90s, 10m or 1h",
-    };
     const char *text, *unit;
     double number, factor = 0;
 
@@ -71,7 +83,7 @@ weight_param_read(const struct reader *r, const struct node *node,
         || (param->kind == WEIGHT_COUNT && number != floor(number))) {
         reader_error(r, &node->loc, "%s must be %.15g to %.15g%s, not %s",
                      param->name, param->min, param->max,
-                     examples[param->kind], DIAG_QUOTE(text));
+                     param_examples(param), DIAG_QUOTE(text));
         return false;
     }
     *value = number;
@@ -91,6 +103,15 @@ read_params(const struct reader *r, const struct node *node,
         if (value) {
             weight_param_read(r, value, &params[i], &values[i]);
         }
+    }
+}
+
+/* The default leaves time for the rest of the round. */
+static void
+fit_timeout(double *common)
+{
+    if (common[WEIGHT_TIMEOUT] > common[WEIGHT_INTERVAL] / 2) {
+        common[WEIGHT_TIMEOUT] = common[WEIGHT_INTERVAL] / 2;
     }
 }
 
@@ -512,6 +533,9 @@ weights_read(const struct reader *parent, const struct node *node,
         read_from(&r, from, weights);
     }
     read_params(&r, node, weight_common, WEIGHT_N_COMMON, weights->common);
+    if (!node_get(node, weight_common[WEIGHT_TIMEOUT].name)) {
+        fit_timeout(weights->common);
+    }
     if (weights->policy) {
         read_params(&r, node, weights->policy->params,
                     weights->policy->n_params, weights->params);
@@ -521,5 +545,6 @@ weights_read(const struct reader *parent, const struct node *node,
             check_params(&r, node, weights);
         }
     }
-    return diags_n_errors(parent->diags) == n_errors;
+    weights->is_right = diags_n_errors(parent->diags) == n_errors;
+    return weights->is_right;
 }

@@ -49,6 +49,7 @@ struct source {
 struct weights {
     struct source_loc loc;
     const struct weight_policy *policy; /* NULL: the pool has no "weights". */
+    bool is_right;              /* By itself; the pool may not fit. */
     double params[WEIGHT_MAX_PARAMS];   /* As 'policy->params'. */
     double common[WEIGHT_N_COMMON];     /* As 'weight_common'. */
     struct source *sources;

@@ -48,7 +48,7 @@ const struct weight_param weight_common[WEIGHT_N_COMMON] = {
     [WEIGHT_HOLD] = { "hold", WEIGHT_COUNT, 0, 1000, 3 },
     [WEIGHT_SLOW_START] = { "slow_start", WEIGHT_SECONDS, 0, 86400, 0 },
     [WEIGHT_AGGRESSION] = { "aggression", WEIGHT_NUMBER, 0.1, 10, 1 },
-    [WEIGHT_TIMEOUT] = { "timeout", WEIGHT_NUMBER, 0.01, 60, 2 },
+    [WEIGHT_TIMEOUT] = { "timeout", WEIGHT_SECONDS, 0.01, 60, 2 },
 };
 
 enum metric

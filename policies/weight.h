@@ -70,7 +70,8 @@ enum weight_param_kind {
     WEIGHT_NUMBER,              /* "1.5" */
     WEIGHT_COUNT,               /* "3" */
     WEIGHT_FRACTION,            /* "0.1" or "10%" */
-    WEIGHT_SECONDS              /* "90", "90s", "10m", "1h" */
+    WEIGHT_SECONDS              /* "90", "0.5", "500ms", "90s", "10m",
+                                 * "1h" */
 };
 
 /* A number that the user may set, in the mapping "weights:". */
@@ -167,7 +168,7 @@ enum {
     [WEIGHT_RATIO_IO] = { "io", WEIGHT_FRACTION, 0, 1, 0 },             \
     [WEIGHT_RATIO_RESPONSE_TIME]                                        \
         = { "response_time", WEIGHT_FRACTION, 0, 1, 0 },                \
-    [WEIGHT_SLOW] = { "slow", WEIGHT_NUMBER, 0.001, 3600, 1 }
+    [WEIGHT_SLOW] = { "slow", WEIGHT_SECONDS, 0.001, 3600, 1 }
 
 const char *weight_ratios_check(const double *params);
 bool weight_ratios_usable(const double *values, const double *params);

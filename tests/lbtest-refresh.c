@@ -310,6 +310,7 @@ simulate_override(struct simulation *sim, const char *name, const char *what,
 {
     struct pool *pool = sim->installed.pool;
     struct server *server = &pool->servers[pool_find_server(pool, name)];
+    bool was_ready = server_effective_state(server) == SERVER_READY;
     struct pool *pools[1] = { pool };
     struct model model = { .pools = pools, .n_pools = 1 };
     struct record copy;
@@ -318,7 +319,9 @@ simulate_override(struct simulation *sim, const char *name, const char *what,
         override_set_weight(server, (uint16_t) number, false, 1);
     } else if (!strcmp(what, "ready")) {
         override_make_ready(server, 1);
-        refreshed_came_back(pool, server, number);
+        if (!was_ready) {
+            refreshed_came_back(pool, server, number);
+        }
     } else {
         override_set_state(server, SERVER_DRAIN, 1);
     }

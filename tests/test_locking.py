@@ -162,6 +162,47 @@ def test_second_waits(lab):
     assert relay.seen[OPEN] == 2
 
 
+def refreshable(lab, weights):
+    """A file with weights that follow what files say."""
+    return lab.file({**lab.pool(weights), "weights": {
+        "policy": "adaptive", "smoothing": 0, "max_move": 1,
+        "from": [{"file": f"{lab.rundir}/{{name}}"}]}})
+
+
+def say_stress(lab, *values):
+    for name, value in zip(lab.servers, values):
+        lab.write(json.dumps({"stress": value}), name)
+
+
+def test_refresh_waits_for_a_change(lab):
+    """A round that meets another command has not failed."""
+    path = refreshable(lab, [4, 4, 4])
+    say_stress(lab, 1, 0, 0)
+    gate = Gate()
+    relay = Relay(lab, hooks={OPEN: lambda n: n == 1 and gate(n)})
+    first = start(lab, "apply", "-b", relay.path, path)
+    assert gate.reached.wait(10)
+    second = start(lab, "refresh", "-b", relay.path, path)
+    time.sleep(0.5)
+    assert second.poll() is None
+    gate.open.set()
+    finish(first)
+    # When it began, nothing was installed: there was nobody to ask.
+    assert finish(second)[0] == ""
+
+    gate = Gate()
+    relay.hooks[OPEN] = lambda n: n == 2 and gate(n)
+    first = start(lab, "drain", "-b", relay.path, "web/s2")
+    assert gate.reached.wait(10)
+    result = lab.lbgen("refresh", "--no-wait", "-b", relay.path, path, check=1)
+    assert "is being changed by pid" in result.stderr
+    second = start(lab, "refresh", "-b", relay.path, path)
+    assert "waiting for pid" in second.stderr.readline()
+    gate.open.set()
+    finish(first)
+    assert "s1" in finish(second)[0]
+
+
 def test_no_message_for_a_short_wait(lab):
     gate = Gate()
     relay = Relay(lab, hooks={OPEN: lambda n: n == 1 and gate(n)})
@@ -396,6 +437,36 @@ def test_overrides_at_the_same_time(lab):
     assert servers[0]["slots"] == 0
     assert servers[1]["slots"] > 3 * servers[2]["slots"] > 0
     lab.lbgen("diff", path)
+
+
+def test_refresh_overtaken_by_override(lab):
+    """The answers do for what is there now."""
+    path = refreshable(lab, [4, 4, 4])
+    say_stress(lab, 1, 0, 0)
+    relay, _ = overtake(
+        lab, "refresh", path, before=path,
+        by=lambda: lab.lbgen("drain", "web/s2", "-b", "br0"))
+    assert relay.seen[OPEN] == 2
+    servers = json.loads(lab.lbgen("status", "--json", "-b", "br0")
+                         .stdout)["pools"][0]["servers"]
+    assert servers[1]["slots"] == 0
+    assert 0 < servers[0]["slots"] < servers[2]["slots"]
+
+
+def test_refresh_overtaken_by_refresh(lab):
+    """Two rounds at a time are one: the older answers have nothing to add."""
+    path = refreshable(lab, [4, 4, 4])
+    say_stress(lab, 1, 0, 0)
+    seen = []
+
+    def others_round():
+        lab.lbgen("refresh", path)
+        seen.extend(installed(lab))
+    relay, result = overtake(lab, "refresh", path, before=path,
+                             by=others_round)
+    assert (result.stdout, result.stderr) == ("", "")
+    assert relay.seen[OPEN] == 1
+    assert list(installed(lab)) == seen
 
 
 def test_always_overtaken(lab):

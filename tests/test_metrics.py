@@ -382,6 +382,14 @@ def test_programs_have_nothing_of_ours(tmp_path):
 
 # Many
 
+def test_programs_can_be_ended(tmp_path):
+    """Whatever is ignored here: the monitor's children ignore several."""
+    poll(tmp_path, {"exec": ["/bin/sh", "-c", "grep SigIgn /proc/self/status "
+                             f">{tmp_path}/ignored"]},
+         run=["env", "--ignore-signal=TERM,INT,HUP,PIPE,USR1"])
+    assert (tmp_path / "ignored").read_text() == f"SigIgn:\t{0:016x}\n"
+
+
 def test_all_at_once(tmp_path):
     """A thousand agents that take 50 ms each, well under their sum."""
     with serving(lambda sock: time.sleep(0.05) or sock.sendall(b"up\n")
@@ -401,6 +409,20 @@ def test_the_dead_cost_one_timeout(tmp_path):
                         for i in range(4)),
             {"agent": f"127.0.0.1:{port}"}, servers=1, pools=20)
     assert len(answers) == 100
+    assert took < TIMEOUT + SLACK
+
+
+def test_names_that_nobody_knows(tmp_path):
+    """The name service may be silent for longer than a server may."""
+    (tmp_path / "resolv.conf").write_text(
+        "nameserver 127.0.0.53\noptions timeout:5 attempts:2\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.53", 53))
+        answers, took = poll(
+            tmp_path, {"http": "http://nobody.example/"}, run=[
+                "unshare", "--mount", "sh", "-c", "mount --bind "
+                f'{tmp_path}/resolv.conf /etc/resolv.conf && exec "$@"', "-"])
+    assert answers["web0/s1 0"] == ["error no answer within 1 s"]
     assert took < TIMEOUT + SLACK
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """lbgen monitor: servers that die and come back, with real traffic."""
 
+import json
+import os
 import signal
 import threading
 import time
@@ -372,3 +374,67 @@ def test_refresh_inside(site):
         site.kill("s1")
         monitor.wait_states(s1="down")
         assert 0 < slots(lab)["s2"] < 110
+
+
+@pytest.mark.parametrize("mistake", ["nonsense", "another bridge"])
+def test_refresh_goes_by_the_file_in_force(site, mistake):
+    """Not by one that was refused."""
+    lab = site.lab
+    pool = lab.pool([4, 4, 4], server_port=8080)
+    say = {name: lab.write('{"stress": 0}', name) for name in lab.servers[:3]}
+    weights = {"policy": "adaptive", "interval": 1, "timeout": 0.5,
+               "smoothing": 0, "max_step": 1, "max_move": 1,
+               "from": [{"file": f"{lab.rundir}/{{name}}"}]}
+    path = lab.file({**pool, "weights": weights}, fallback="normal")
+    with site.monitor(path) as monitor:
+        monitor.wait("bridge (updated|is right)")
+        with open(path, "w") as file:
+            file.write("pools: nonsense\n" if mistake == "nonsense" else
+                       json.dumps({"bridge": "br9", "pools": [pool]}))
+        monitor.wait("file refused")
+        with open(say["s2"], "w") as file:
+            file.write('{"stress": 1}')
+        wait_for(lambda: 0 < slots(lab)["s2"] < 70, "refreshed weights")
+        assert "error" not in monitor.log().split("stays in force")[1]
+
+
+def test_refresh_while_the_file_changes(site):
+    """More often than rounds are due."""
+    lab = site.lab
+    pool = lab.pool([4, 4, 4], server_port=8080)
+    path = lab.file({**pool, "weights": {
+        "interval": 2, "timeout": 1, "from": [{"exec": [
+            "/bin/sh", "-c", f"echo >>{lab.rundir}/rounds; echo up"]}]}},
+        fallback="normal")
+    rounds = f"{lab.rundir}/rounds"
+    with site.monitor(path) as monitor:
+        monitor.wait("bridge (updated|is right)")
+        begin = time.monotonic()
+        while not os.path.exists(rounds):
+            assert time.monotonic() - begin < 2 + MARGIN
+            monitor.process.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+        # And no more often than that.
+        monitor.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        with open(rounds) as file:
+            assert file.read() == "\n"
+
+
+def test_a_server_dies_while_agents_hang(site):
+    """Nothing waits for the round of weights."""
+    lab = site.lab
+    pool = lab.pool([1, 1, 1], server_port=8080, check=CHECK)
+    path = lab.file({**pool, "weights": {
+        "interval": 6, "timeout": 5.9, "from": [{"exec": [
+            "/bin/sh", "-c", f"touch {lab.rundir}/asked; sleep 60"]}]}},
+        fallback="normal")
+    with site.monitor(path) as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        wait_for(lambda: os.path.exists(f"{lab.rundir}/asked"), "a round", 20)
+        begin = time.monotonic()
+        site.kill("s2")
+        wait_for(lambda: slots(lab)["s2"] == 0, "slots")
+        took = time.monotonic() - begin
+        print(f"taken out after {took:.3f} s")
+        assert took < 0.3 + MARGIN

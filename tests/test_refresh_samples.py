@@ -162,6 +162,25 @@ def test_counters_after_silence(counting):
     assert not result.changed
 
 
+def test_counters_after_an_override(counting):
+    """While a server is not asked, its counter goes on; what it grew by in
+    all that time is not the growth of one round."""
+    counting.round(counters(counting, s1=0, s2=0, s3=0))
+    counting.round(counters(counting, s1=18, s2=18, s3=18))
+    counting.tell("s1 weight 1")
+    for n in range(36, 36 + 10 * 18, 18):
+        result = counting.round(counters(counting, s1=n, s2=n, s3=n))
+        assert result["s1"].why == "an operator set its weight"
+    counting.tell(f"s1 ready {counting.now}")
+    n += 18
+    result = counting.round(counters(counting, s1=n, s2=n, s3=n))
+    assert result["s1"].complaint == "" and not result.changed
+    assert result["s1"].why == "counters need a second round"
+    n += 18
+    result = counting.round(counters(counting, s1=n, s2=n, s3=n))
+    assert (result["s1"].why, result.changed) == ("within the deadband", False)
+
+
 def test_counters_after_long(counting):
     counting.round(counters(counting, s1=0, s2=0, s3=0))
     result = counting.round(counters(counting, s1=1, s2=1, s3=1),

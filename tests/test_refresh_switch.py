@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import time
 
@@ -142,9 +143,32 @@ def test_two_at_a_time(lab):
                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(1)
     begin = time.monotonic()
-    assert "is being changed by" in refresh(lab, path, check=1).stderr
+    assert refresh(lab, path, check=1).stderr == (
+        f'lbgen: bridge "br0" is being refreshed by pid {first.pid} (lbgen '
+        f"refresh {path})\n")
     assert time.monotonic() - begin < 2
     first.wait(30)
+
+
+def test_nothing_waits_for_servers(lab):
+    """While they are asked, the bridge may be changed; what the round makes
+    of the answers fits what is there then."""
+    say(lab, s1={"stress": 0.0}, s2={"stress": 1.0}, s3={"stress": 0.0})
+    path = web(lab, {"policy": "adaptive", **CALM, "timeout": 20, "from": [
+        {"exec": ["/bin/sh", "-c", f"touch {lab.rundir}/asked; sleep 6; "
+                  f"cat {lab.rundir}/{{name}}"]}]}, (2, 2, 2))
+    lab.lbgen("apply", path)
+    first = lab.popen(lab.netns, lab.lbgen_path(), "refresh", path,
+                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: os.path.exists(f"{lab.rundir}/asked"), "questions")
+    lab.lbgen("drain", "--no-wait", "-b", "br0", "web/s1")
+    lab.lbgen("apply", "--no-wait", path)
+    assert first.poll() is None
+    assert slots(lab) == {"s1": 0, "s2": 128, "s3": 128}
+    stdout, stderr = first.communicate(timeout=30)
+    assert (first.returncode, stderr) == (0, b""), stdout
+    assert slots(lab) == {"s1": 0, "s2": pytest.approx(256 / 3, abs=1),
+                          "s3": pytest.approx(256 * 2 / 3, abs=1)}
 
 
 def test_the_switch_is_asked(lab):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Weight policies, against models of their own and published figures."""
 
+import json
 import math
 import os
 import random
@@ -319,3 +320,29 @@ def test_threshold_keeps_the_sum():
 def test_slow_start(age, window, aggression, part):
     assert float(run("slow-start", age, window, aggression)
                  ) == pytest.approx(part)
+
+
+# How parameters are written
+
+def written(tmp_path, **weights):
+    """What the program makes of "weights"."""
+    path = tmp_path / "pool.yaml"
+    path.write_text(json.dumps({"pools": [{
+        "name": "web", "vip": "10.0.0.100", "port": 80,
+        "weights": {"policy": "sblb", "from": [{"file": "/load"}], **weights},
+        "servers": [{"name": "s1", "ip": "10.0.0.1"}]}]}))
+    return json.loads(run("model-write", path).splitlines()[1])["weights"]
+
+
+@pytest.mark.parametrize("text, seconds", [
+    ("2s", 2), ("250ms", 0.25), ("10ms", 0.01), ("1m", 60), (0.5, 0.5),
+    ("0.5s", 0.5), (60, 60)])
+def test_times(tmp_path, text, seconds):
+    got = written(tmp_path, timeout=text, slow=text, interval="2m")
+    assert (got["timeout"], got["slow"]) == (seconds, seconds)
+
+
+@pytest.mark.parametrize("interval, timeout", [
+    (1, 0.5), ("3s", 1.5), (4, 2), (60, 2)])
+def test_timeout_fits_the_interval(tmp_path, interval, timeout):
+    assert written(tmp_path, interval=interval)["timeout"] == timeout

@@ -405,6 +405,7 @@ monitor_init(struct monitor *m, struct reading *r)
     m->calm = CALM;
     m->last_repair = INT64_MIN / 2;
     m->started = time(NULL);
+    lb_raise_fd_limit();
     m->loop = loop_create();
     watch_signals(m);
     session_init(context->verbose);

@@ -8,6 +8,7 @@
 #include "lbgen/load.h"
 #include "lbgen/report-refresh.h"
 #include "lbgen/run-refresh.h"
+#include "lib/discover.h"
 #include "lib/metrics.h"
 
 /* One refresh. */
@@ -133,6 +134,7 @@ refresh_bridge(const struct command_context *context, struct session *session,
         return STATUS_FAILED;
     }
     changed_model_init(&changed, request->file, bridge);
+    discover_ports(session, bridge, &changed.model, context->diags);
     run_refresh(context, session, bridge, request->file, &changed.model,
                 &request->asked, &report);
     status = (context->dry_run

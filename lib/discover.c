@@ -94,9 +94,11 @@ note_port(const struct discovery *d, struct server *server)
     if (is_gone && is_meant_for_maint(server)) {
         found_set_missing(server);
     } else if (is_gone && d->allow_missing) {
-        diag_warning(d->diags, &server->loc, "server \"%s\": bridge \"%s\" has "
-                     "no port %s; it is in maint until there is one",
-                     server->name, d->bridge_name, interface);
+        if (!server->missing) {
+            diag_warning(d->diags, &server->loc, "server \"%s\": bridge "
+                         "\"%s\" has no port %s; it is in maint until there "
+                         "is one", server->name, d->bridge_name, interface);
+        }
         found_set_missing(server);
     } else if (is_gone || !server_leaves_out(server)) {
         server->missing = false;

@@ -40,8 +40,8 @@ bool discover_known(struct session *, const struct bridge *, struct model *,
                     struct diags *);
 
 /* Only looks whether servers have their ports: those that have not are
- * missing, with a warning unless they are in maint.  True if that is news for
- * any of them. */
+ * missing, with a warning if that is news and they are not in maint.  True if
+ * anything about that is news. */
 bool discover_ports(struct session *, const struct bridge *, struct model *,
                     struct diags *);
 

@@ -26,13 +26,8 @@
 void
 metrics_init(void)
 {
-    struct rlimit limit;
-
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = (limit.rlim_max < 65536 ? limit.rlim_max : 65536);
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    lb_raise_fd_limit();
 }
 
 void

@@ -7,6 +7,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+
+/* More descriptors than anything here needs. */
+#define MAX_FDS 65536
 
 /* The one place where the library prints and exits: there is nothing left to
  * queue a message with. */
@@ -143,6 +147,18 @@ lb_nearest(const char *s, const char *const candidates[])
         }
     }
     return best;
+}
+
+void
+lb_raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < limit.rlim_max
+        && limit.rlim_cur < MAX_FDS) {
+        limit.rlim_cur = limit.rlim_max < MAX_FDS ? limit.rlim_max : MAX_FDS;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 const char *

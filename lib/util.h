@@ -39,6 +39,10 @@ size_t lb_edit_distance(const char *a, const char *b);
  * NULL if none is near. */
 const char *lb_nearest(const char *s, const char *const candidates[]);
 
+/* Has this process, and its children, have as many descriptors as it may, up
+ * to 65536: what one checks may not answer, and all of it at once. */
+void lb_raise_fd_limit(void);
+
 /* For people: " since 5m", or nothing if 'now' is negative.  Both are seconds
  * since the epoch. */
 #define LB_AGE_STRLEN 32

@@ -310,13 +310,20 @@ def check_commands(lab, path, host):
             for s in status["pools"][0]["servers"]][1] == (
                 "s2", "maint", "no port")
     for command in ("drain", "ready"):
-        result = lab.lbgen(command, "web/s1", "-b", "br0")
-        assert says in result.stderr and "is in maint until" in result.stderr
+        assert lab.lbgen(command, "web/s1", "-b", "br0").stderr == ""
     assert says in lab.lbgen("apply", path, check=1).stderr
     assert says in lab.lbgen("apply", path, "--allow-missing").stderr
     lab.lbgen("maint", "web/s2", "-b", "br0")
     assert says not in lab.lbgen("apply", path).stderr
-    lab.lbgen("ready", "web/s2", "-b", "br0")
+    result = lab.lbgen("ready", "web/s2", "-b", "br0")
+    assert says in result.stderr and "is in maint until" in result.stderr
+    pool = lab.pool(server_port=8080, check=CHECK)
+    pool["weights"] = {"policy": "static", "smoothing": 0,
+                       "from": [{"file": f"{lab.rundir}/weights"}]}
+    lab.write("up 50%\n", "weights")
+    path = lab.file(pool, fallback="normal")
+    assert says in lab.lbgen("apply", path, "--allow-missing").stderr
+    assert says not in lab.lbgen("refresh", path).stderr
 
 
 def test_servers_that_were_found_stay_so_when_the_file_changes(lab):

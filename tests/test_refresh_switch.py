@@ -280,6 +280,8 @@ def test_many_pools(lab):
     """100 pools of 10 servers whose agents take 50 ms each."""
     lab.run(lab.netns, "ip", "link", "set", "lo", "up")
     lab.popen(lab.netns, "python3", "-c", AGENTS)
+    wait_for(lambda: ":9999 " in lab.run(lab.netns, "ss", "-ltn").stdout,
+             "agents")
     pools = [{"name": f"p{p}", "vip": f"10.0.{100 + p // 50}.{p % 50 + 1}",
               "port": 80, "slots": 16,
               "weights": {"policy": "static",

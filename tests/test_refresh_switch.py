@@ -262,6 +262,24 @@ def test_real_load(lab):
         assert idle[-1] == pytest.approx(1 / 3, abs=0.05)
 
 
+def test_a_port_that_is_gone(lab):
+    """Of one server: weights of the others go on."""
+    say(lab, **{s: {"stress": 0.0} for s in lab.servers})
+    path = web(lab, from_files(lab), (1, 1, 1))
+    lab.lbgen("apply", path)
+    port = lab.hosts["s3"].port
+    lab.vsctl("del-port", "br0", port)
+    try:
+        say(lab, s1={"stress": 0.5})
+        assert f"no port {port}; it is in maint" in refresh(lab, path).stderr
+        assert slots(lab)["s1"] < slots(lab)["s2"] and slots(lab)["s3"] == 0
+    finally:
+        lab.vsctl("add-port", "br0", port, "--", "set", "interface", port,
+                  f"ofport_request={lab.hosts['s3'].ofport}")
+    lab.lbgen("apply", path)
+    assert slots(lab)["s3"] > 0
+
+
 AGENTS = """
 import asyncio
 async def answer(reader, writer):

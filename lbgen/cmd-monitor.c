@@ -102,8 +102,7 @@ routine(void *m_)
     if (pause < ROUTINE_INTERVAL) {
         pause = ROUTINE_INTERVAL;
     }
-    /* Not every change is in the directory that is watched. */
-    monitor_reload(m, false);
+    monitor_files_look(m->files);
     monitor_want(m, REASON_ROUTINE);
     loop_timer_set(m->loop, &m->routine_timer, loop_now() + pause, routine,
                    m);

@@ -104,7 +104,10 @@ void monitor_sync_abandon(struct monitor *);
  * planned already does not become later: files may change all the time. */
 void monitor_refresh_plan(struct monitor *);
 
-/* In monitor-files.c: calls monitor_reload() when the file has changed. */
+/* In monitor-files.c: calls monitor_reload() when the file has changed; a look
+ * now and then does so where nothing else tells, if the file has not changed
+ * since the look before. */
+void monitor_files_look(struct monitor_files *);
 struct monitor_files *monitor_files_create(struct monitor *);
 void monitor_files_destroy(struct monitor_files *);
 

@@ -55,27 +55,36 @@ read_pool_snat(const struct reader *r, const struct node *node, void *pool_)
             || value_ips(r, node, &pool->path.snat_ips));
 }
 
-/* Reads "10.0.1.0/24". */
+/* Parses "10.0.1.0/24". */
+static bool
+prefix_from_string(const char *text, struct prefix *prefix)
+{
+    char address[IP_STRLEN] = "";
+    const char *slash = strchr(text, '/');
+    const char *digits = slash ? slash + 1 : "";
+    size_t n = strspn(digits, "0123456789");
+
+    if (!n || n > 2 || digits[n] || (n > 1 && *digits == '0')
+        || (size_t) (slash - text) >= sizeof address) {
+        return false;
+    }
+    memcpy(address, text, slash - text);
+    prefix->length = atoi(digits);
+    return (prefix->length <= 32 && ip_from_string(address, &prefix->ip)
+            && ip_is_v4(&prefix->ip));
+}
+
 static bool
 value_prefix(const struct reader *r, const struct node *node,
              struct prefix *prefix)
 {
-    char address[IP_STRLEN] = "";
-    const char *text, *slash;
     struct ip mask;
-    char *end;
+    const char *text;
 
     if (!value_text(r, node, &text)) {
         return false;
     }
-    slash = strchr(text, '/');
-    if (slash && (size_t) (slash - text) < sizeof address) {
-        memcpy(address, text, slash - text);
-        prefix->length = strtol(slash + 1, &end, 10);
-    }
-    if (!*address || slash[1] < '0' || slash[1] > '9' || *end
-        || prefix->length > 32 || !ip_from_string(address, &prefix->ip)
-        || !ip_is_v4(&prefix->ip)) {
+    if (!prefix_from_string(text, prefix)) {
         reader_error(r, &node->loc, "%s must be true, false, or networks "
                      "such as 10.0.1.0/24, not %s", r->key, DIAG_QUOTE(text));
         return false;

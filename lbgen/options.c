@@ -2,10 +2,14 @@
 
 #include "lbgen/options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/target.h"
 
 #define TIMEOUT_DEFAULT 10
 #define TIMEOUT_MAX 86400
@@ -151,13 +155,68 @@ parse_name(int id, const char *arg, const char **name, struct diags *diags)
     return true;
 }
 
+static bool
+parse_bridge(const char *arg, struct command_context *context)
+{
+    if (!parse_name('b', arg, &context->bridge, context->diags)) {
+        return false;
+    } else if (!target_is_valid(arg)) {
+        diag_error(context->diags, NULL, "\"%s\" is not a bridge: give "
+                   TARGET_FORMS, arg);
+        return false;
+    }
+    return true;
+}
+
+/* Stores the address 'host' and 'port'.  False if it is none. */
+static bool
+set_address(const char *host, uint16_t port, struct sockaddr_storage *ss)
+{
+    struct sockaddr_in *sin = (struct sockaddr_in *) ss;
+    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *) ss;
+
+    memset(ss, 0, sizeof *ss);
+    if (inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
+        sin->sin_family = AF_INET;
+        sin->sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(port);
+    }
+    return ss->ss_family;
+}
+
+/* "PORT", "ADDRESS:PORT" or "[ADDRESS]:PORT".  Loopback is the default. */
+static bool
+parse_metrics(const char *arg, struct command_context *context)
+{
+    const char *colon = strrchr(arg, ':');
+    const char *digits = colon ? colon + 1 : arg;
+    size_t n_digits = strspn(digits, "0123456789");
+    int port = n_digits <= 5 && !digits[n_digits] ? atoi(digits) : 0;
+    char *host = (!colon ? lb_xstrdup("127.0.0.1")
+                  : *arg == '[' && colon > arg + 1 && colon[-1] == ']'
+                  ? lb_xmemdup0(arg + 1, colon - arg - 2)
+                  : lb_xmemdup0(arg, colon - arg));
+    bool ok = (port >= 1 && port <= UINT16_MAX
+               && set_address(host, port, &context->metrics_address));
+
+    if (!ok) {
+        diag_error(context->diags, NULL, "--metrics must be PORT or "
+                   "ADDRESS:PORT, not %s", DIAG_QUOTE(arg));
+    }
+    context->metrics = arg;
+    free(host);
+    return ok;
+}
+
 /* Takes in one option, not those that are requests.  False on error. */
 static bool
 parse_option(int id, const char *arg, struct command_context *context)
 {
     switch (id) {
     case 'b':
-        return parse_name(id, arg, &context->bridge, context->diags);
+        return parse_bridge(arg, context);
     case 'p':
         return parse_name(id, arg, &context->private_key, context->diags);
     case 'c':
@@ -205,7 +264,7 @@ parse_option(int id, const char *arg, struct command_context *context)
         context->watch = true;
         return true;
     case ID_METRICS:
-        return parse_name(id, arg, &context->metrics, context->diags);
+        return parse_metrics(arg, context);
     case ID_METRICS_FILE:
         return parse_name(id, arg, &context->metrics_file, context->diags);
     case ID_NO_WAIT:
@@ -351,6 +410,10 @@ check_fit(const struct command_context *context, unsigned int bits)
     if (context->n_args > command->max_args) {
         diag_error(context->diags, NULL, "\"%s\" does not take \"%s\"",
                    command->name, context->args[command->max_args]);
+        return false;
+    }
+    if (command->options & NEEDS_BRIDGE && !context->bridge) {
+        diag_error(context->diags, NULL, "which bridge? give -b BRIDGE");
         return false;
     }
     return true;

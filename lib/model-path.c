@@ -200,6 +200,25 @@ check_connections(const struct reader *r, const struct node *node,
     }
 }
 
+/* An address that no packet of the pool could get is a mistake. */
+static void
+check_snat(const struct reader *r, const struct node *node,
+           const struct pool *pool)
+{
+    const struct ips *ips = &pool->path.snat_ips;
+    char text[IP_STRLEN];
+
+    for (size_t i = 0; pool->vips.n && i < ips->n; i++) {
+        enum family family = ip_family(&ips->ip[i]);
+
+        if (!ips_find(&pool->vips, family)) {
+            reader_error(r, node_locate(node, "snat"), "snat %s is for %s, "
+                         "and this pool has no such vip",
+                         ip_format(&ips->ip[i], text), family_name(family));
+        }
+    }
+}
+
 static void
 check_proxy_arp(const struct reader *r, const struct node *node,
                 const struct pool *pool)
@@ -273,6 +292,7 @@ path_check(const struct reader *r, const struct node *node,
 {
     check_connections(r, node, pool);
     if (pool->connections == CONNECTIONS_TRACKED) {
+        check_snat(r, node, pool);
         check_proxy_arp(r, node, pool);
         check_reply_to(r, node, pool);
     }

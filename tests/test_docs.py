@@ -162,6 +162,14 @@ def test_dev_commands():
     assert {"demo", "check", "build"} <= used <= known
 
 
+def test_files_of_units():
+    """Who builds and copies as README.md says has files where units look."""
+    assert "./configure --sysconfdir=/etc " in README
+    for text in README, LBGEN_8:
+        assert re.search(r"^ *install -D .* /etc/lbgen/br0\.yaml$", text, re.M)
+        assert not re.search("^ *cp .* /etc/", text, re.M)
+
+
 # Keys
 
 FULL_POOL = {

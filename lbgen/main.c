@@ -37,13 +37,14 @@ const struct command commands[] = {
       "say which server a client gets, and why",
       OPTION_JSON | OPTION_LIVE | OPTION_VIP_PORT | NEEDS_BRIDGE, 2, 2,
       cmd_explain },
-    { "drain", "POOL/SERVER", "no new connections to a server",
+    { "drain", "POOL/SERVER | POOL/SET", "no new connections to a server",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_WAIT
       | OPTION_NO_WAIT | NEEDS_BRIDGE, 1, 1, cmd_drain },
-    { "maint", "POOL/SERVER", "no packets to a server at all",
+    { "maint", "POOL/SERVER | POOL/SET", "no packets to a server at all",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT
       | NEEDS_BRIDGE, 1, 1, cmd_maint },
-    { "ready", "POOL/SERVER", "end drain, maint and weight of a server",
+    { "ready", "POOL/SERVER | POOL/SET",
+      "end drain, maint and weight of a server",
       OPTION_JSON | OPTION_COLOR | OPTION_DRY_RUN | OPTION_NO_WAIT
       | NEEDS_BRIDGE, 1, 1, cmd_ready },
     { "weight", "POOL/SERVER N|P%", "another weight, or percent of FILE's",

@@ -65,7 +65,7 @@ static const struct option_row rows[] = {
     { ID_RESET, "reset", NULL, OPTION_RESET,
       "end all overrides (drain, ready, maint, weight)" },
     { ID_WAIT, "wait", NULL, OPTION_WAIT,
-      "until no connection is left, or for --timeout" },
+      "until no connection is left, or --timeout if given" },
     { ID_ALLOW_MISSING, "allow-missing", NULL, OPTION_ALLOW_MISSING,
       "go on without servers that are not found" },
     { ID_SERVER, "server", "NAME", OPTION_SERVER,
@@ -429,8 +429,8 @@ options_parse(int argc, char *argv[], struct command_context *context)
     request = parse_options(argc, argv, context, &bits);
     argc -= optind;
     argv += optind;
-    if ((request == REQUEST_RUN || request == REQUEST_HELP)
-        && argc && !strcmp(argv[0], "help")) {
+    while ((request == REQUEST_RUN || request == REQUEST_HELP)
+           && argc && !strcmp(argv[0], "help")) {
         request = REQUEST_HELP;
         argc--;
         argv++;
@@ -462,9 +462,9 @@ print_option(const struct option_row *row, FILE *stream)
     snprintf(text, sizeof text, "--%s%s%s", row->name,
              row->argument ? " " : "", row->argument ? row->argument : "");
     if (row->id < ID_TIMEOUT) {
-        fprintf(stream, "  -%c, %-18s %s\n", row->id, text, row->help);
+        fprintf(stream, "  -%c, %-20s %s\n", row->id, text, row->help);
     } else {
-        fprintf(stream, "      %-18s %s\n", text, row->help);
+        fprintf(stream, "      %-20s %s\n", text, row->help);
     }
 }
 
@@ -479,7 +479,7 @@ options_print_help(const struct command *command, FILE *stream)
               "Makes an Open vSwitch bridge balance load over servers.\n"
               "\ncommands:\n", stream);
         for (command = commands; command->name; command++) {
-            fprintf(stream, "  %-8s %s\n", command->name, command->summary);
+            fprintf(stream, "  %-11s  %s\n", command->name, command->summary);
         }
         command = NULL;
     }

@@ -131,7 +131,8 @@ def commands():
 
 def test_help():
     assert "check" in commands()
-    for args in ["-h"], ["help"], ["help", "--help"]:
+    for args in (["-h"], ["help"], ["help", "--help"], ["help", "help"],
+                 ["help", "-h", "help"]):
         assert lbgen(*args) == lbgen("--help")
     assert lbgen("--help")[0] == 0
     for command in commands():
@@ -146,6 +147,18 @@ def test_help_fits_a_terminal():
     for args in [["--help"]] + [["help", name] for name in commands()]:
         for line in lbgen(*args)[1].splitlines():
             assert len(line) < 80, line
+
+
+def test_help_is_in_columns():
+    """The summaries of commands, and those of options, all begin at the same
+    place."""
+    for args in [["--help"]] + [["help", name] for name in commands()]:
+        for block in lbgen(*args)[1].split("\n\n")[1:]:
+            rows = [line for line in block.splitlines() if line[0] == " "]
+            starts = [n for n in range(4, 40)
+                      if all(len(row) > n and row[n - 2:n] == "  "
+                             and row[n] != " " for row in rows)]
+            assert starts or not rows, block
 
 
 def test_help_lists_only_options_that_the_command_takes():

@@ -474,11 +474,11 @@ struct check *
 check_read(const struct reader *parent, const struct node *node,
            const struct check *base)
 {
-    char owner[OWNER_SIZE + 16];
+    char owner[PART_SIZE];
     struct reader r = { .diags = parent->diags, .key = "check" };
     struct check *check;
 
-    snprintf(owner, sizeof owner, "%s: check", parent->owner);
+    part_format(parent, "check", owner);
     if (base && is_other_type(node, base->type)) {
         base = NULL;            /* What it says is of no use. */
     }

@@ -412,6 +412,11 @@ check_fit(const struct command_context *context, unsigned int bits)
                    command->name, context->args[command->max_args]);
         return false;
     }
+    if (context->watch && context->json) {
+        diag_error(context->diags, NULL, "--watch is for people, and does not "
+                   "go with --json");
+        return false;
+    }
     if (command->options & NEEDS_BRIDGE && !context->bridge) {
         diag_error(context->diags, NULL, "which bridge? give -b BRIDGE");
         return false;

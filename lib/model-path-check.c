@@ -177,7 +177,8 @@ check_snat(struct path_checker *c, const struct pool *pool,
         diag_error(c->diags, loc, "%s: snat %s is the address of a %s, which "
                    "could not be reached any more", owner, text,
                    server ? "server" : "router");
-    } else if (!path_snat_ports(c->model, pool, ip, &ports)) {
+    } else if (pool_ports_are_read(pool, node)
+               && !path_snat_ports(c->model, pool, ip, &ports)) {
         diag_error(c->diags, loc, "%s: snat has no ports left at %s, which is "
                    "a vip; give an address that is none", owner, text);
     }

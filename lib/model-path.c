@@ -51,8 +51,16 @@ read_pool_snat(const struct reader *r, const struct node *node, void *pool_)
         return true;
     }
     pool->path.snat = true;
-    return (is_text(node, "true") || is_text(node, "auto")
-            || value_ips(r, node, &pool->path.snat_ips));
+    if (is_text(node, "true") || is_text(node, "auto")) {
+        return true;
+    }
+    if (node->type == NODE_SCALAR && !strpbrk(node->scalar, ".:")) {
+        reader_error(r, &node->loc, "snat must be false, true, auto or an "
+                     "address such as 10.0.0.1 or 2001:db8::1, not %s",
+                     DIAG_QUOTE(node->scalar));
+        return false;
+    }
+    return value_ips(r, node, &pool->path.snat_ips);
 }
 
 /* Parses "10.0.1.0/24". */
@@ -133,6 +141,12 @@ value_vlan(const struct reader *r, const struct node *node, uint16_t *vlan)
     if (is_text(node, "none")) {
         *vlan = VLAN_NONE;
         return true;
+    } else if (node->type == NODE_SCALAR
+               && !strpbrk(node->scalar, "0123456789")) {
+        reader_error(r, &node->loc, "vlan must be 1 to %d or none, not %s; "
+                     "for any, leave it out", MAX_VLAN,
+                     DIAG_QUOTE(node->scalar));
+        return false;
     }
     return value_u16(r, node, 1, MAX_VLAN, vlan);
 }

@@ -57,16 +57,16 @@ read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
     const struct policy *policy;
     const char *text;
 
-    if (!value_text(r, node, &text)) {
+    for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
+        names[i] = policies[i]->name;
+    }
+    if (!value_text_of(r, node, names, &text)) {
         return false;
     }
     policy = policy_find(text);
     if (policy) {
         pool->policy = policy;
         return true;
-    }
-    for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
-        names[i] = policies[i]->name;
     }
     value_unknown(r, node, names);
     return false;

@@ -42,6 +42,8 @@ def lbgen(*args, text=RIGHT, **kwargs):
     (["check", "-", "-b"], 'option "-b" needs a value'),
     (["check", "-", "--timeout"], 'option "--timeout" needs a value'),
     (["check", "-", "-b", ""], "--bridge needs NAME"),
+    (["status", "-b", "br0", "--watch", "--json"],
+     "--watch is for people, and does not go with --json"),
     (["diff", "-", "--color=red"],
      '--color must be auto, always or never, not "red"'),
 ] + [(["check", "-", f"--timeout={value}"],

@@ -256,6 +256,11 @@ read_ca(const struct reader *r, const struct node *node, void *check_)
     if (!value_text(r, node, &text)) {
         return false;
     }
+    if (*text != '/') {
+        reader_error(r, &node->loc, "ca must begin with \"/\", not %s",
+                     DIAG_QUOTE(text));
+        return false;
+    }
     free(check->ca);
     check->ca = lb_xstrdup(text);
     return true;
@@ -299,7 +304,12 @@ read_command(const struct reader *r, const struct node *node, void *check_)
         }
         check->command[check->n_command++] = lb_xstrdup(text);
     }
-    if (check->command[0][0] != '/') {
+    if (alone && strpbrk(text, " \t")) {
+        reader_error(r, &node->loc, "command must be a list if the program "
+                     "has arguments, as in [/bin/check, -x], not %s",
+                     DIAG_QUOTE(text));
+        return false;
+    } else if (check->command[0][0] != '/') {
         reader_error(r, &node->loc, "command must be the whole name of a "
                      "program, from \"/\" on");
         return false;

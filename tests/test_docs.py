@@ -195,7 +195,7 @@ FULL_SET = {"set": "east", "servers": [{"name": "s9", "ip": "10.0.0.9"}]}
 FULL_CHECK = {"type": "https", "port": 1, "address": "10.0.0.9",
               "fast_interval": "1s",
               "method": "GET", "path": "/", "host": "h", "body": "b",
-              "ca": "c"}
+              "ca": "/c"}
 
 
 def rewrite(tmp_path, model):

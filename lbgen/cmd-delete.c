@@ -75,6 +75,10 @@ cmd_delete(const struct command_context *context)
                    "give one of FILE, --pool NAME and --all");
         return STATUS_USAGE;
     }
+    if (!context->n_args && !context->bridge) {
+        diag_error(context->diags, NULL, "which bridge? give -b BRIDGE");
+        return STATUS_USAGE;
+    }
     if (context->n_args) {
         victims.model = model = load_model(context, context->args[0],
                                            &document);

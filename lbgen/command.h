@@ -18,6 +18,7 @@
  *   3. Describe it in lbgen.8 and test it in tests/. */
 
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "lib/diag.h"
 
@@ -45,7 +46,10 @@ enum command_option {
     OPTION_REFRESH = 1 << 11,
     OPTION_METRICS = 1 << 20,
     OPTION_WATCH = 1 << 21,
-    OPTION_NO_WAIT = 1 << 30    /* Those that change the bridge. */
+    OPTION_NO_WAIT = 1 << 30,   /* Those that change the bridge. */
+
+    /* No option: there is no FILE that could name the bridge, so -b must. */
+    NEEDS_BRIDGE = 1 << 29
 };
 
 enum color_when { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
@@ -79,6 +83,7 @@ struct command_context {
     bool no_wait;
     bool watch;
     const char *metrics;        /* Where to listen, or NULL. */
+    struct sockaddr_storage metrics_address; /* The same. */
     const char *metrics_file;   /* Or NULL. */
     const char *pool;           /* NULL if not given. */
     const char *server;         /* Likewise. */

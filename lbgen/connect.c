@@ -47,8 +47,8 @@ connect_and_lock(const struct command_context *context,
     };
 
     if (!options.bridge) {
-        diag_error(context->diags, NULL, "which bridge? %s-b BRIDGE",
-                   model ? "set \"bridge\" in the file or give " : "give ");
+        diag_error(context->diags, NULL, "which bridge? set \"bridge\" in the "
+                   "file or give -b BRIDGE");
         return NULL;
     }
     session_init(context->verbose);

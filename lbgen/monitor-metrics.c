@@ -10,7 +10,6 @@
 
 #include "lbgen/monitor.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,54 +241,16 @@ daemon_ready(void *mm, unsigned int events LB_UNUSED)
     run_daemon(mm);
 }
 
-/* Reads "PORT", "ADDRESS:PORT" or "[ADDRESS]:PORT".  Loopback is the
- * default. */
-static bool
-parse_address(const char *text, struct sockaddr_storage *ss)
-{
-    const char *colon = strrchr(text, ':');
-    char *host = (!colon ? lb_xstrdup("127.0.0.1")
-                  : *text == '[' && colon > text + 1 && colon[-1] == ']'
-                  ? lb_xmemdup0(text + 1, colon - text - 2)
-                  : lb_xmemdup0(text, colon - text));
-    const char *digits = colon ? colon + 1 : text;
-    char *end;
-    unsigned long port = strtoul(digits, &end, 10);
-    struct sockaddr_in *sin = (struct sockaddr_in *) ss;
-    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *) ss;
-    bool ok = false;
-
-    memset(ss, 0, sizeof *ss);
-    if (*digits && !*end && port >= 1 && port <= UINT16_MAX) {
-        if (inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
-            sin->sin_family = AF_INET;
-            sin->sin_port = htons(port);
-            ok = true;
-        } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
-            sin6->sin6_family = AF_INET6;
-            sin6->sin6_port = htons(port);
-            ok = true;
-        }
-    }
-    free(host);
-    return ok;
-}
-
 /* Begins to listen.  False after queueing an error. */
 static bool
 listen_at(struct monitor_metrics *mm, const char *where,
           struct diags *diags)
 {
-    struct sockaddr_storage ss;
+    struct sockaddr_storage ss = mm->m->context->metrics_address;
     const union MHD_DaemonInfo *info;
     unsigned int flags = (MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME
                           | MHD_USE_ITC);
 
-    if (!parse_address(where, &ss)) {
-        diag_error(diags, NULL, "--metrics must be PORT or ADDRESS:PORT, not "
-                   "%s", DIAG_QUOTE(where));
-        return false;
-    }
     if (ss.ss_family == AF_INET6) {
         flags |= MHD_USE_IPv6;
     }

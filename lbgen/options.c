@@ -2,10 +2,14 @@
 
 #include "lbgen/options.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "lib/target.h"
 
 #define TIMEOUT_DEFAULT 10
 #define TIMEOUT_MAX 86400
@@ -61,7 +65,7 @@ static const struct option_row rows[] = {
     { ID_RESET, "reset", NULL, OPTION_RESET,
       "end all overrides (drain, ready, maint, weight)" },
     { ID_WAIT, "wait", NULL, OPTION_WAIT,
-      "until no connection is left, or for --timeout" },
+      "until no connection is left, or --timeout if given" },
     { ID_ALLOW_MISSING, "allow-missing", NULL, OPTION_ALLOW_MISSING,
       "go on without servers that are not found" },
     { ID_SERVER, "server", "NAME", OPTION_SERVER,
@@ -151,13 +155,68 @@ parse_name(int id, const char *arg, const char **name, struct diags *diags)
     return true;
 }
 
+static bool
+parse_bridge(const char *arg, struct command_context *context)
+{
+    if (!parse_name('b', arg, &context->bridge, context->diags)) {
+        return false;
+    } else if (!target_is_valid(arg)) {
+        diag_error(context->diags, NULL, "\"%s\" is not a bridge: give "
+                   TARGET_FORMS, arg);
+        return false;
+    }
+    return true;
+}
+
+/* Stores the address 'host' and 'port'.  False if it is none. */
+static bool
+set_address(const char *host, uint16_t port, struct sockaddr_storage *ss)
+{
+    struct sockaddr_in *sin = (struct sockaddr_in *) ss;
+    struct sockaddr_in6 *sin6 = (struct sockaddr_in6 *) ss;
+
+    memset(ss, 0, sizeof *ss);
+    if (inet_pton(AF_INET, host, &sin->sin_addr) == 1) {
+        sin->sin_family = AF_INET;
+        sin->sin_port = htons(port);
+    } else if (inet_pton(AF_INET6, host, &sin6->sin6_addr) == 1) {
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(port);
+    }
+    return ss->ss_family;
+}
+
+/* "PORT", "ADDRESS:PORT" or "[ADDRESS]:PORT".  Loopback is the default. */
+static bool
+parse_metrics(const char *arg, struct command_context *context)
+{
+    const char *colon = strrchr(arg, ':');
+    const char *digits = colon ? colon + 1 : arg;
+    size_t n_digits = strspn(digits, "0123456789");
+    int port = n_digits <= 5 && !digits[n_digits] ? atoi(digits) : 0;
+    char *host = (!colon ? lb_xstrdup("127.0.0.1")
+                  : *arg == '[' && colon > arg + 1 && colon[-1] == ']'
+                  ? lb_xmemdup0(arg + 1, colon - arg - 2)
+                  : lb_xmemdup0(arg, colon - arg));
+    bool ok = (port >= 1 && port <= UINT16_MAX
+               && set_address(host, port, &context->metrics_address));
+
+    if (!ok) {
+        diag_error(context->diags, NULL, "--metrics must be PORT or "
+                   "ADDRESS:PORT, not %s", DIAG_QUOTE(arg));
+    }
+    context->metrics = arg;
+    free(host);
+    return ok;
+}
+
 /* Takes in one option, not those that are requests.  False on error. */
 static bool
 parse_option(int id, const char *arg, struct command_context *context)
 {
     switch (id) {
     case 'b':
-        return parse_name(id, arg, &context->bridge, context->diags);
+        return parse_bridge(arg, context);
     case 'p':
         return parse_name(id, arg, &context->private_key, context->diags);
     case 'c':
@@ -205,7 +264,7 @@ parse_option(int id, const char *arg, struct command_context *context)
         context->watch = true;
         return true;
     case ID_METRICS:
-        return parse_name(id, arg, &context->metrics, context->diags);
+        return parse_metrics(arg, context);
     case ID_METRICS_FILE:
         return parse_name(id, arg, &context->metrics_file, context->diags);
     case ID_NO_WAIT:
@@ -353,6 +412,15 @@ check_fit(const struct command_context *context, unsigned int bits)
                    command->name, context->args[command->max_args]);
         return false;
     }
+    if (context->watch && context->json) {
+        diag_error(context->diags, NULL, "--watch is for people, and does not "
+                   "go with --json");
+        return false;
+    }
+    if (command->options & NEEDS_BRIDGE && !context->bridge) {
+        diag_error(context->diags, NULL, "which bridge? give -b BRIDGE");
+        return false;
+    }
     return true;
 }
 
@@ -366,8 +434,8 @@ options_parse(int argc, char *argv[], struct command_context *context)
     request = parse_options(argc, argv, context, &bits);
     argc -= optind;
     argv += optind;
-    if ((request == REQUEST_RUN || request == REQUEST_HELP)
-        && argc && !strcmp(argv[0], "help")) {
+    while ((request == REQUEST_RUN || request == REQUEST_HELP)
+           && argc && !strcmp(argv[0], "help")) {
         request = REQUEST_HELP;
         argc--;
         argv++;
@@ -399,9 +467,9 @@ print_option(const struct option_row *row, FILE *stream)
     snprintf(text, sizeof text, "--%s%s%s", row->name,
              row->argument ? " " : "", row->argument ? row->argument : "");
     if (row->id < ID_TIMEOUT) {
-        fprintf(stream, "  -%c, %-18s %s\n", row->id, text, row->help);
+        fprintf(stream, "  -%c, %-20s %s\n", row->id, text, row->help);
     } else {
-        fprintf(stream, "      %-18s %s\n", text, row->help);
+        fprintf(stream, "      %-20s %s\n", text, row->help);
     }
 }
 
@@ -416,7 +484,7 @@ options_print_help(const struct command *command, FILE *stream)
               "Makes an Open vSwitch bridge balance load over servers.\n"
               "\ncommands:\n", stream);
         for (command = commands; command->name; command++) {
-            fprintf(stream, "  %-8s %s\n", command->name, command->summary);
+            fprintf(stream, "  %-11s  %s\n", command->name, command->summary);
         }
         command = NULL;
     }

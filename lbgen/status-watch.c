@@ -307,6 +307,12 @@ draw(const struct command_context *context, struct view *view,
 
     if (!bridge) {
         return false;
+    } else if (view->pool
+               && !assignments_find(&bridge->assignments, view->pool)) {
+        diag_error(context->diags, NULL, "bridge \"%s\" has no pool \"%s\"",
+                   session_bridge(session), view->pool);
+        bridge_destroy(bridge);
+        return false;
     }
     out = open_memstream(&text, &size);
     if (!out) {

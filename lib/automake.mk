@@ -202,6 +202,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/strmap.h \
 	lib/summary.c \
 	lib/summary.h \
+	lib/target.c \
+	lib/target.h \
 	lib/tiers.c \
 	lib/tiers.h \
 	lib/traffic.c \

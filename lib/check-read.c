@@ -67,8 +67,10 @@ read_timeout(const struct reader *r, const struct node *node, void *check_)
 {
     struct check *check = check_;
 
-    return value_milliseconds(r, node, CHECK_MIN_TIMEOUT, CHECK_MAX_TIMEOUT,
-                              &check->timeout);
+    check->has_timeout = value_milliseconds(r, node, CHECK_MIN_TIMEOUT,
+                                            CHECK_MAX_TIMEOUT,
+                                            &check->timeout);
+    return check->has_timeout;
 }
 
 static bool
@@ -254,6 +256,11 @@ read_ca(const struct reader *r, const struct node *node, void *check_)
     if (!value_text(r, node, &text)) {
         return false;
     }
+    if (*text != '/') {
+        reader_error(r, &node->loc, "ca must begin with \"/\", not %s",
+                     DIAG_QUOTE(text));
+        return false;
+    }
     free(check->ca);
     check->ca = lb_xstrdup(text);
     return true;
@@ -297,7 +304,12 @@ read_command(const struct reader *r, const struct node *node, void *check_)
         }
         check->command[check->n_command++] = lb_xstrdup(text);
     }
-    if (check->command[0][0] != '/') {
+    if (alone && strpbrk(text, " \t")) {
+        reader_error(r, &node->loc, "command must be a list if the program "
+                     "has arguments, as in [/bin/check, -x], not %s",
+                     DIAG_QUOTE(text));
+        return false;
+    } else if (check->command[0][0] != '/') {
         reader_error(r, &node->loc, "command must be the whole name of a "
                      "program, from \"/\" on");
         return false;
@@ -444,36 +456,43 @@ read_mapping(struct reader *r, const struct node *node, struct check *check)
     }
 }
 
-/* The type that 'node' asks for, or CHECK_NONE if that cannot be told. */
-static enum check_type
-peek_type(const struct node *node)
+/* Whether 'node' asks for another type than 'type'. */
+static bool
+is_other_type(const struct node *node, enum check_type type)
 {
-    const struct node *type = (node->type == NODE_SCALAR ? node
-                               : node_get(node, "type"));
+    const struct node *own = (node->type == NODE_SCALAR ? node
+                              : node->type == NODE_MAPPING
+                              ? node_get(node, "type") : NULL);
 
-    for (const struct word *word = check_type_words; word->name; word++) {
-        if (type && type->type == NODE_SCALAR
-            && !strcmp(type->scalar, word->name)) {
-            return word->value;
-        }
+    return own && (own->type != NODE_SCALAR
+                   || strcmp(own->scalar, check_type_name(type)));
+}
+
+/* Fills in what follows from what is said. */
+static void
+complete(struct check *check)
+{
+    if (!check->has_timeout) {
+        check->timeout = check->interval < 1000 ? check->interval : 1000;
     }
-    return CHECK_NONE;
+    if (check->fast_interval > check->interval) {
+        check->fast_interval = 0;       /* The pool's, for a longer one. */
+    }
 }
 
 struct check *
 check_read(const struct reader *parent, const struct node *node,
            const struct check *base)
 {
-    char owner[OWNER_SIZE + 16];
+    char owner[PART_SIZE];
     struct reader r = { .diags = parent->diags, .key = "check" };
     struct check *check;
 
-    snprintf(owner, sizeof owner, "%s: check", parent->owner);
-    if (base && node->type == NODE_MAPPING && node_get(node, "type")
-        && peek_type(node) != base->type) {
+    part_format(parent, "check", owner);
+    if (base && is_other_type(node, base->type)) {
         base = NULL;            /* What it says is of no use. */
     }
-    check = check_clone(node->type == NODE_SCALAR ? NULL : base);
+    check = check_clone(base);
     check->loc = node->loc;
     if (node->type == NODE_SCALAR) {
         struct reader scalar = { parent->diags, parent->owner, "check" };
@@ -487,8 +506,6 @@ check_read(const struct reader *parent, const struct node *node,
         r.owner = owner;
         read_mapping(&r, node, check);
     }
-    if (!check->timeout) {
-        check->timeout = check->interval < 1000 ? check->interval : 1000;
-    }
+    complete(check);
     return check;
 }

@@ -50,6 +50,7 @@ struct check {
     uint32_t fast_interval;     /* Likewise, while results speak against the
                                  * state; 0 for 'interval'. */
     uint32_t timeout;           /* Milliseconds. */
+    bool has_timeout;           /* Else it follows from 'interval'. */
     uint16_t rise;              /* Successes in a row that bring it up. */
     uint16_t fall;              /* Failures in a row that take it down. */
     uint16_t port;              /* 0: that of the server. */

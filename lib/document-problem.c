@@ -79,6 +79,15 @@ report_character(const char *line, const struct source_loc *loc,
     }
 }
 
+/* In braces, a ":" ends a key, or needs a space after it. */
+static bool
+is_colon_in_braces(const char *problem, const char *line)
+{
+    return (!strcmp(problem, "found unexpected ':'")
+            || (!strcmp(problem, "did not find expected node content")
+                && *line && line[strlen(line) - 1] == ':'));
+}
+
 /* A ":" where none can be is either the second one in a line or the first one
  * in a line that continues the text of the line before. */
 static void
@@ -107,6 +116,9 @@ document_report_problem(const char *problem, const char *line,
     } else if (!strcmp(problem,
                        "mapping values are not allowed in this context")) {
         report_colon(line, loc, diags);
+    } else if (is_colon_in_braces(problem, line)) {
+        diag_error(diags, loc, "text that begins or ends with \":\" needs "
+                   "quotes within braces");
     } else if (known) {
         diag_error(diags, loc, "%s", known->ours);
         if (known->note && context->line && context->line != loc->line) {

@@ -78,7 +78,10 @@ fields_check_known(const struct reader *reader, const struct node *node,
             continue;
         }
         nearest = lb_nearest(key->scalar, known);
-        if (nearest) {
+        if (key->plain && strchr(key->scalar, ':')) {
+            reader_error(reader, &key->loc, "unknown key %s; a space must "
+                         "follow the \":\"", DIAG_QUOTE(key->scalar));
+        } else if (nearest) {
             reader_error(reader, &key->loc,
                          "unknown key %s, did you mean \"%s\"?",
                          DIAG_QUOTE(key->scalar), nearest);
@@ -132,7 +135,7 @@ check_decimal(const struct reader *reader, const struct node *node)
     const char *s = node->scalar;
     const char *digits = *s == '-' ? s + 1 : s;
 
-    if (!is_digits(digits)) {
+    if (!is_digits(digits) || !strcmp(s, "-0")) {
         reader_error(reader, &node->loc,
                      "%s must be a whole decimal number, not %s",
                      reader->key, DIAG_QUOTE(s));
@@ -217,6 +220,21 @@ value_unknown(const struct reader *reader, const struct node *node,
 }
 
 bool
+value_text_of(const struct reader *reader, const struct node *node,
+              const char *const names[], const char **text)
+{
+    char list[256];
+
+    if (is_null(node)) {
+        format_list(names, list, sizeof list);
+        reader_error(reader, &node->loc, "%s is empty, it must be %s",
+                     reader->key, list);
+        return false;
+    }
+    return value_text(reader, node, text);
+}
+
+bool
 value_word(const struct reader *reader, const struct node *node,
            const struct word words[], int *value)
 {
@@ -224,14 +242,17 @@ value_word(const struct reader *reader, const struct node *node,
     const char *text;
     size_t n = 0;
 
-    if (!value_text(reader, node, &text)) {
+    for (const struct word *word = words; word->name; word++) {
+        if (word->value >= 0 && n < MAX_WORDS) {
+            names[n++] = word->name;
+        }
+    }
+    if (!value_text_of(reader, node, names, &text)) {
         return false;
     }
     for (const struct word *word = words; word->name; word++) {
         if (strcmp(text, word->name)) {
-            if (word->value >= 0 && n < MAX_WORDS) {
-                names[n++] = word->name;
-            }
+            continue;
         } else if (word->value < 0) {
             reader_error(reader, &node->loc, "%s \"%s\" is not supported yet",
                          reader->key, text);

@@ -63,6 +63,11 @@ bool value_number(const struct reader *, const struct node *,
 /* Stores the text as the node has it.  It is not empty. */
 bool value_text(const struct reader *, const struct node *,
                 const char **text);
+
+/* The same, where it must be one of 'names', which NULL ends, and which are
+ * told if there is nothing. */
+bool value_text_of(const struct reader *, const struct node *,
+                   const char *const names[], const char **text);
 bool value_word(const struct reader *, const struct node *,
                 const struct word words[], int *value);
 

@@ -62,6 +62,7 @@ read_pool_affinity(const struct reader *parent, const struct node *node,
 {
     struct pool *pool = pool_;
     const char *known[MAX_KEYS] = { NULL };
+    char owner[PART_SIZE];
     struct reader r = *parent;
 
     if (!value_check_type(parent, node, NODE_MAPPING, "a mapping")) {
@@ -72,6 +73,7 @@ read_pool_affinity(const struct reader *parent, const struct node *node,
         .timeout = AFFINITY_TIMEOUT,
         .limit = AFFINITY_LIMIT,
     };
+    r.owner = part_format(parent, "affinity", owner);
     fields_names(affinity_fields, known, 0);
     fields_check_known(&r, node, known, NULL);
     fields_read(&r, node, affinity_fields, &pool->affinity);

@@ -30,6 +30,7 @@ struct checker {
     struct strmap server_ips;
     struct strmap server_macs;  /* IPs of servers that have a MAC. */
     struct strmap server_interfaces; /* And of those with an interface. */
+    struct strmap macs;         /* Of servers, with their VLANs. */
 };
 
 /* "10.0.0.1" or "10.0.0.1 in VLAN 100", which is another host. */
@@ -225,7 +226,8 @@ check_vip_mac(struct checker *c, const struct place *place,
         char owner[OWNER_SIZE], mac[MAC_STRLEN];
 
         diag_error(c->diags, node_locate(place->node, "vip_mac"),
-                   "%s: vip_mac of %s is %s%s here, and another one elsewhere",
+                   "%s: vip_mac of %s is %s%s here, and another one "
+                   "elsewhere; give both pools the same",
                    owner_format("pool", pool->name, owner), key,
                    mac_format(&pool->vip_mac, mac), say_if_derived(place));
         diag_note(c->diags, node_locate(first->node, "vip_mac"), "%s has %s%s",
@@ -283,6 +285,55 @@ check_server_interface(struct checker *c, const struct place *place,
     }
 }
 
+/* The same MAC in another VLAN may be another host's. */
+static const char *
+format_mac(struct arena *arena, const struct mac *mac, uint16_t vlan)
+{
+    char buf[MAC_STRLEN], number[VLAN_STRLEN];
+
+    return arena_printf(arena, "%s %s", mac_format(mac, buf),
+                        vlan_format(vlan, number));
+}
+
+/* Whether two ports are certainly not the same one. */
+static bool
+are_other_ports(const char *a, const char *b)
+{
+    bool is_number = !a[strspn(a, "0123456789")];
+
+    return is_number == !b[strspn(b, "0123456789")] && strcmp(a, b);
+}
+
+/* A host is behind one port; a router may be behind several. */
+static void
+check_mac_place(struct checker *c, const struct place *place)
+{
+    const struct server *server = place->server;
+    uint16_t vlan = path_server_vlan(place->pool, server);
+    const struct place *first;
+    char owner[OWNER_SIZE], mac[MAC_STRLEN];
+
+    if (!server->has_mac) {
+        return;
+    }
+    first = map_place(&c->macs, &c->arena,
+                      format_mac(&c->arena, &server->mac, vlan), place);
+    if (first && server->interface && first->server->interface
+        && !server->via.n && !first->server->via.n
+        && !ips_meet(&server->ips, &first->server->ips)
+        && are_other_ports(server->interface, first->server->interface)) {
+        diag_warning(c->diags, node_locate(place->node, "mac"),
+                     "%s: mac %s is behind interface \"%s\" here, and behind "
+                     "another one elsewhere; no host is in two places",
+                     owner_format("server", server->name, owner),
+                     mac_format(&server->mac, mac), server->interface);
+        diag_note(c->diags, node_locate(first->node, "mac"),
+                  "%s has it behind \"%s\"",
+                  owner_format("server", first->server->name, owner),
+                  first->server->interface);
+    }
+}
+
 static void
 check_server(struct checker *c, const struct place *place)
 {
@@ -297,6 +348,7 @@ check_server(struct checker *c, const struct place *place)
         check_server_mac(c, place, ip);
         check_server_interface(c, place, ip);
     }
+    check_mac_place(c, place);
 }
 
 /* A VIP answers for its pool, so no server can have it.  Needs all servers. */
@@ -314,6 +366,26 @@ check_vip_is_no_server(struct checker *c, const struct place *place,
                    "%s: vip %s is the address of a server",
                    owner_format("pool", place->pool->name, owner), ip);
         diag_note(c->diags, node_locate(server->node, "ip"), "%s has it",
+                  owner_format("server", server->server->name, owner));
+    }
+}
+
+/* Nor can it have the MAC of a VIP.  Needs all servers. */
+static void
+check_vip_mac_is_no_server(struct checker *c, const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    char owner[OWNER_SIZE], mac[MAC_STRLEN];
+    const struct place *server;
+
+    server = strmap_get(&c->macs, format_mac(&c->arena, &pool->vip_mac,
+                                             pool->path.vlan));
+    if (server) {
+        diag_error(c->diags, node_locate(place->node, "vip_mac"),
+                   "%s: vip_mac %s is the mac of a server",
+                   owner_format("pool", pool->name, owner),
+                   mac_format(&pool->vip_mac, mac));
+        diag_note(c->diags, node_locate(server->node, "mac"), "%s has it",
                   owner_format("server", server->server->name, owner));
     }
 }
@@ -384,6 +456,7 @@ model_check(const struct model *model, const struct node *pools_node,
         for (size_t j = 0; j < place.pool->vips.n; j++) {
             check_vip_is_no_server(&c, &place, &place.pool->vips.ip[j]);
         }
+        check_vip_mac_is_no_server(&c, &place);
         check_sources(&c, place.pool);
     }
     strmap_uninit(&c.pool_names);
@@ -391,5 +464,6 @@ model_check(const struct model *model, const struct node *pools_node,
     strmap_uninit(&c.server_ips);
     strmap_uninit(&c.server_macs);
     strmap_uninit(&c.server_interfaces);
+    strmap_uninit(&c.macs);
     arena_uninit(&c.arena);
 }

@@ -165,4 +165,9 @@ void pool_check_shares(const struct pool *, struct diags *);
 const char *owner_format(const char *what, const char *name,
                          char buf[OWNER_SIZE]);
 
+/* "pool \"web\": check", for what is read within 'parent'. */
+#define PART_SIZE (OWNER_SIZE + 16)
+const char *part_format(const struct reader *parent, const char *part,
+                        char buf[PART_SIZE]);
+
 #endif /* lib/model-internal.h */

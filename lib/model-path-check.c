@@ -177,9 +177,28 @@ check_snat(struct path_checker *c, const struct pool *pool,
         diag_error(c->diags, loc, "%s: snat %s is the address of a %s, which "
                    "could not be reached any more", owner, text,
                    server ? "server" : "router");
-    } else if (!path_snat_ports(c->model, pool, ip, &ports)) {
+    } else if (pool_ports_are_read(pool, node)
+               && !path_snat_ports(c->model, pool, ip, &ports)) {
         diag_error(c->diags, loc, "%s: snat has no ports left at %s, which is "
                    "a vip; give an address that is none", owner, text);
+    }
+}
+
+static void
+check_vip_is_no_router(struct path_checker *c, const struct pool *pool,
+                       const struct node *node, const struct ip *vip)
+{
+    const struct holder *router
+        = strmap_get(&c->routers, format_vlan_key(c, vip, pool));
+    char owner[OWNER_SIZE], text[IP_STRLEN];
+
+    if (router) {
+        diag_error(c->diags, node_locate(node, "vip"), "%s: vip %s is the "
+                   "address of a router, which could not be reached any more",
+                   owner_format("pool", pool->name, owner),
+                   ip_format(vip, text));
+        diag_note(c->diags, node_locate(router->node, "via"),
+                  "it is the way to a server here");
     }
 }
 
@@ -210,6 +229,7 @@ check_pool(struct path_checker *c, const struct pool *pool,
         const struct ip *ip = ips_find(&pool->path.snat_ips, ip_family(vip));
 
         check_vlan(c, &c->vlan_vips, vip, pool, node, "vip", owner);
+        check_vip_is_no_router(c, pool, node, vip);
         if (pool->path.snat) {
             check_snat(c, pool, node, ip ? ip : vip);
         }

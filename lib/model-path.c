@@ -51,31 +51,48 @@ read_pool_snat(const struct reader *r, const struct node *node, void *pool_)
         return true;
     }
     pool->path.snat = true;
-    return (is_text(node, "true") || is_text(node, "auto")
-            || value_ips(r, node, &pool->path.snat_ips));
+    if (is_text(node, "true") || is_text(node, "auto")) {
+        return true;
+    }
+    if (node->type == NODE_SCALAR && !strpbrk(node->scalar, ".:")) {
+        reader_error(r, &node->loc, "snat must be false, true, auto or an "
+                     "address such as 10.0.0.1 or 2001:db8::1, not %s",
+                     DIAG_QUOTE(node->scalar));
+        return false;
+    }
+    return value_ips(r, node, &pool->path.snat_ips);
 }
 
-/* Reads "10.0.1.0/24". */
+/* Parses "10.0.1.0/24". */
+static bool
+prefix_from_string(const char *text, struct prefix *prefix)
+{
+    char address[IP_STRLEN] = "";
+    const char *slash = strchr(text, '/');
+    const char *digits = slash ? slash + 1 : "";
+    size_t n = strspn(digits, "0123456789");
+
+    if (!n || n > 2 || digits[n] || (n > 1 && *digits == '0')
+        || (size_t) (slash - text) >= sizeof address) {
+        return false;
+    }
+    memcpy(address, text, slash - text);
+    prefix->length = atoi(digits);
+    return (prefix->length <= 32 && ip_from_string(address, &prefix->ip)
+            && ip_is_v4(&prefix->ip));
+}
+
 static bool
 value_prefix(const struct reader *r, const struct node *node,
              struct prefix *prefix)
 {
-    char address[IP_STRLEN] = "";
-    const char *text, *slash;
     struct ip mask;
-    char *end;
+    const char *text;
 
     if (!value_text(r, node, &text)) {
         return false;
     }
-    slash = strchr(text, '/');
-    if (slash && (size_t) (slash - text) < sizeof address) {
-        memcpy(address, text, slash - text);
-        prefix->length = strtol(slash + 1, &end, 10);
-    }
-    if (!*address || slash[1] < '0' || slash[1] > '9' || *end
-        || prefix->length > 32 || !ip_from_string(address, &prefix->ip)
-        || !ip_is_v4(&prefix->ip)) {
+    if (!prefix_from_string(text, prefix)) {
         reader_error(r, &node->loc, "%s must be true, false, or networks "
                      "such as 10.0.1.0/24, not %s", r->key, DIAG_QUOTE(text));
         return false;
@@ -124,6 +141,12 @@ value_vlan(const struct reader *r, const struct node *node, uint16_t *vlan)
     if (is_text(node, "none")) {
         *vlan = VLAN_NONE;
         return true;
+    } else if (node->type == NODE_SCALAR
+               && !strpbrk(node->scalar, "0123456789")) {
+        reader_error(r, &node->loc, "vlan must be 1 to %d or none, not %s; "
+                     "for any, leave it out", MAX_VLAN,
+                     DIAG_QUOTE(node->scalar));
+        return false;
     }
     return value_u16(r, node, 1, MAX_VLAN, vlan);
 }
@@ -187,6 +210,25 @@ check_connections(const struct reader *r, const struct node *node,
     if (pool->connections != CONNECTIONS_TRACKED) {
         for (size_t i = 0; i < LB_ARRAY_SIZE(reasons); i++) {
             refuse(r, node, reasons[i][0], pool, reasons[i][1 + is_direct]);
+        }
+    }
+}
+
+/* An address that no packet of the pool could get is a mistake. */
+static void
+check_snat(const struct reader *r, const struct node *node,
+           const struct pool *pool)
+{
+    const struct ips *ips = &pool->path.snat_ips;
+    char text[IP_STRLEN];
+
+    for (size_t i = 0; pool->vips.n && i < ips->n; i++) {
+        enum family family = ip_family(&ips->ip[i]);
+
+        if (!ips_find(&pool->vips, family)) {
+            reader_error(r, node_locate(node, "snat"), "snat %s is for %s, "
+                         "and this pool has no such vip",
+                         ip_format(&ips->ip[i], text), family_name(family));
         }
     }
 }
@@ -264,6 +306,7 @@ path_check(const struct reader *r, const struct node *node,
 {
     check_connections(r, node, pool);
     if (pool->connections == CONNECTIONS_TRACKED) {
+        check_snat(r, node, pool);
         check_proxy_arp(r, node, pool);
         check_reply_to(r, node, pool);
     }

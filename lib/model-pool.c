@@ -57,16 +57,16 @@ read_pool_policy(const struct reader *r, const struct node *node, void *pool_)
     const struct policy *policy;
     const char *text;
 
-    if (!value_text(r, node, &text)) {
+    for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
+        names[i] = policies[i]->name;
+    }
+    if (!value_text_of(r, node, names, &text)) {
         return false;
     }
     policy = policy_find(text);
     if (policy) {
         pool->policy = policy;
         return true;
-    }
-    for (size_t i = 0; policies[i] && i < MAX_KEYS - 1; i++) {
-        names[i] = policies[i]->name;
     }
     value_unknown(r, node, names);
     return false;
@@ -280,40 +280,45 @@ read_param(const struct reader *r, const struct node *node,
 
 /* Reads what the user sets of 'pool->policy' from 'node'. */
 static void
-read_params(struct reader *r, const struct node *node, struct pool *pool)
+read_params(const struct reader *parent, const struct node *node,
+            struct pool *pool)
 {
     const struct policy *policy = pool->policy;
     const char *known[POLICY_MAX_PARAMS + 1] = { NULL };
+    struct reader r = *parent;
+    char owner[PART_SIZE];
     const char *flaw;
 
-    r->key = policy->name;
-    if (!value_check_type(r, node, NODE_MAPPING, "a mapping")) {
+    r.key = policy->name;
+    if (!value_check_type(&r, node, NODE_MAPPING, "a mapping")) {
         return;
     }
+    r.owner = part_format(parent, policy->name, owner);
     for (size_t i = 0; i < policy->n_params; i++) {
         const struct policy_param *param = &policy->params[i];
         const struct node *value = node_get(node, param->name);
 
         known[i] = param->name;
         if (value && !pool_has_param(pool, i)) {
-            reader_error(r, &value->loc, "%s is for IPv%d, and this pool has "
+            reader_error(&r, &value->loc, "%s is for IPv%d, and this pool has "
                          "no such vip", param->name, param->ip_version);
         } else if (value) {
-            r->key = param->name;
-            read_param(r, value, param, &pool->params[i]);
+            r.key = param->name;
+            read_param(&r, value, param, &pool->params[i]);
         }
     }
-    fields_check_known(r, node, known, NULL);
+    fields_check_known(&r, node, known, NULL);
     flaw = policy->find_flaw ? policy->find_flaw(pool->params) : NULL;
     if (flaw) {
-        reader_error(r, &node->loc, "%s", flaw);
+        reader_error(parent, &node->loc, "%s", flaw);
     }
 }
 
 /* Reads the mappings that are called as policies are.  Only that of the pool's
  * own policy makes sense. */
 static void
-read_all_params(struct reader *r, const struct node *node, struct pool *pool)
+read_all_params(const struct reader *r, const struct node *node,
+                struct pool *pool)
 {
     for (size_t i = 0; i < pool->policy->n_params; i++) {
         pool->params[i] = pool->policy->params[i].value;

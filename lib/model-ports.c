@@ -6,13 +6,11 @@
 
 #include <string.h>
 
-/* Whether 's' is meant to be a range, right or wrong. */
+/* Whether 's' is meant to be more than one port, right or wrong. */
 static bool
 looks_like_range(const char *s)
 {
-    const char *dash = strchr(s, '-');
-
-    return dash && dash != s;
+    return *s >= '0' && *s <= '9' && strpbrk(s, "-:, ");
 }
 
 /* Reads one port or a range, of which JSON would have it in quotes. */
@@ -29,8 +27,10 @@ read_port_range(const struct reader *r, const struct node *node,
     }
     if (!port_range_from_string(node->scalar, range)) {
         reader_error(r, &node->loc, "%s must be a port from 1 to 65535 or a "
-                     "range such as 8000-8010, not %s", r->key,
-                     DIAG_QUOTE(node->scalar));
+                     "range such as 8000-8010, not %s%s", r->key,
+                     DIAG_QUOTE(node->scalar),
+                     strpbrk(node->scalar, ", ")
+                     ? "; for several, \"ports: [80, 443]\"" : "");
         return false;
     }
     return true;
@@ -96,7 +96,7 @@ pool_ports_read(const struct reader *r, const struct node *node, void *pool_)
     }
     if (pool->ports.n) {
         reader_error(r, &node->loc, "give port or ports, not both");
-        return false;
+        ok = false;
     }
     for (size_t i = 0; i < node->n_items; i++) {
         ok = add_ports(r, node->items[i], &ports) && ok;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/target.h"
+
 /* lbgen uses this many tables from 'table_base' on. */
 #define N_TABLES 16
 
@@ -125,17 +127,19 @@ read_bridge(const struct reader *r, const struct node *node, void *model_)
 {
     struct model *model = model_;
     const char *text;
+    bool valid;
 
     if (!value_text(r, node, &text)) {
         return false;
     }
+    valid = target_is_valid(text);
     for (const char *s = text; *s; s++) {
-        if (*s <= ' ' || *s > '~') {
-            reader_error(r, &node->loc, "bridge must be the name of a bridge "
-                         "or unix:, tcp: or ssl: and where it is, not %s",
-                         DIAG_QUOTE(text));
-            return false;
-        }
+        valid &= *s > ' ' && *s <= '~';
+    }
+    if (!valid) {
+        reader_error(r, &node->loc, "bridge must be " TARGET_FORMS ", not %s",
+                     DIAG_QUOTE(text));
+        return false;
     }
     model->bridge = lb_xstrdup(text);
     return true;

@@ -10,6 +10,9 @@
 /* Largest OpenFlow port number that is not reserved. */
 #define MAX_PORT_NUMBER 65279
 
+/* The bridge's own port, as a number. */
+#define LOCAL_PORT "65534"
+
 /* Longest name of a network interface. */
 #define MAX_INTERFACE 15
 
@@ -46,9 +49,12 @@ find_interface_flaw(const char *name)
     /* What ovs-ofctl(8) takes for something else. */
     static const char *const reserved[] = {
         "in_port", "table", "normal", "flood", "all", "controller", "none",
-        "any", "unset", "local",
+        "any", "unset",
     };
 
+    if (!strcasecmp(name, "LOCAL")) {
+        return "which must be in capitals, for the bridge's own port";
+    }
     for (size_t i = 0; i < LB_ARRAY_SIZE(reserved); i++) {
         if (!strcasecmp(name, reserved[i])) {
             return "which has another meaning in OpenFlow";
@@ -79,6 +85,11 @@ read_server_interface(const struct reader *r, const struct node *node,
         long number;
 
         plain.plain = true;
+        if (!strcmp(text, LOCAL_PORT)) {
+            reader_error(r, &node->loc, "%s must be LOCAL for the bridge's "
+                         "own port, not " LOCAL_PORT, r->key);
+            return false;
+        }
         if (!value_number(r, &plain, 1, MAX_PORT_NUMBER, &number)) {
             return false;
         }
@@ -203,6 +214,11 @@ server_read(const struct reader *parent, const struct node *node,
         return;
     }
     r.owner = owner_format("server", node_get_name(node), owner);
+    if (node_get(node, "servers")) {
+        reader_error(&r, &node->loc, "a server has no \"servers\"; a set of "
+                     "them begins with \"set: NAME\"");
+        return;
+    }
     fields_names(server_fields, known, 0);
     fields_check_known(&r, node, known, NULL);
     fields_read(&r, node, server_fields, server);

@@ -142,6 +142,15 @@ owner_format(const char *what, const char *name, char buf[OWNER_SIZE])
     return buf;
 }
 
+const char *
+part_format(const struct reader *parent, const char *part,
+            char buf[PART_SIZE])
+{
+    snprintf(buf, PART_SIZE, "%s%s%s", parent->owner ? parent->owner : "",
+             parent->owner ? ": " : "", part);
+    return buf;
+}
+
 void
 server_uninit(struct server *server)
 {

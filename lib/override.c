@@ -64,7 +64,7 @@ override_parse_weight(const char *s, uint16_t *weight, bool *is_percent)
     size_t n_digits = strspn(s, "0123456789");
     unsigned long value;
 
-    if (!n_digits || n_digits > 5
+    if (!n_digits || n_digits > 5 || (*s == '0' && n_digits > 1)
         || (s[n_digits] && strcmp(&s[n_digits], "%"))) {
         return "must be a number from 0 to 65535, or a percentage of the "
                "weight in the file, as in 50%";

@@ -15,6 +15,7 @@
 #include <openvswitch/vconn.h>
 #include <openvswitch/vlog.h>
 
+#include "lib/target.h"
 #include "lib/util.h"
 
 #ifndef LBGEN_DEFAULT_RUNDIR
@@ -154,8 +155,7 @@ report_failure(const struct session_options *options, const char *name,
 
     switch (error) {
     case EAFNOSUPPORT:
-        diag_error(diags, NULL, "\"%s\" is not a bridge: give the name of a "
-                   "bridge, unix:FILE, tcp:IP[:PORT] or ssl:IP[:PORT]",
+        diag_error(diags, NULL, "\"%s\" is not a bridge: give " TARGET_FORMS,
                    bridge);
         break;
 

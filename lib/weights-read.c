@@ -516,12 +516,14 @@ weights_read(const struct reader *parent, const struct node *node,
 {
     size_t n_errors = diags_n_errors(parent->diags);
     const struct node *policy, *from;
+    char owner[PART_SIZE];
     struct reader r = *parent;
 
     if (!value_check_type(&r, node, NODE_MAPPING,
                           "a mapping such as {policy: adaptive, ...}")) {
         return false;
     }
+    r.owner = part_format(parent, "weights", owner);
     weights->loc = node->loc;
     weights->policy = weight_policies[0];
     policy = node_get(node, r.key = "policy");

@@ -42,6 +42,8 @@ def lbgen(*args, text=RIGHT, **kwargs):
     (["check", "-", "-b"], 'option "-b" needs a value'),
     (["check", "-", "--timeout"], 'option "--timeout" needs a value'),
     (["check", "-", "-b", ""], "--bridge needs NAME"),
+    (["status", "-b", "br0", "--watch", "--json"],
+     "--watch is for people, and does not go with --json"),
     (["diff", "-", "--color=red"],
      '--color must be auto, always or never, not "red"'),
 ] + [(["check", "-", f"--timeout={value}"],
@@ -67,6 +69,61 @@ def test_options_stand_anywhere(args):
     assert lbgen(*args, text=WRONG)[:2] == (1, "")
 
 
+NO_TARGETS = [
+    "tcp:300.1.1.1", "tcp:switch.example:6653", "udp:127.0.0.1", "tcp:",
+    "tcp:127.0.0.1:99999", "tcp:127.0.0.1:0", "tcp:127.0.0.1:", "tcp:::1",
+    "tcp:[::1", "tcp:[10.0.0.1]", "ssl:host", "unix:", "ptcp:6653", ":",
+    "nonsense:x"]
+
+
+@pytest.mark.parametrize("target", NO_TARGETS)
+def test_not_a_target(target):
+    status, out, err = lbgen("status", "-b", target)
+    assert (status, out) == (64, "")
+    assert err.splitlines()[0] == (
+        f'lbgen: "{target}" is not a bridge: give the name of a bridge, '
+        "unix:FILE, tcp:IP[:PORT] or ssl:IP[:PORT]")
+    status, out, err = lbgen("check", "-",
+                             text=f'bridge: "{target}"\npools: []\n'.encode())
+    assert (status, out) == (1, "")
+    assert err == (
+        "<stdin>:1:9: error: bridge must be the name of a bridge, unix:FILE, "
+        f'tcp:IP[:PORT] or ssl:IP[:PORT], not "{target}"\n')
+
+
+@pytest.mark.parametrize("target", [
+    "br0", "unix:/x", "/x", "x/y", "tcp:10.0.0.1", "tcp:10.0.0.1:6653",
+    "ssl:[fd00::1]", "tcp:[fe80::1%eth0]:65535"])
+def test_target(target):
+    text = f'bridge: "{target}"\npools: []\n'.encode()
+    assert lbgen("check", "-", "-b", target, text=text) == (0, "", "")
+
+
+@pytest.mark.parametrize("args", [
+    ["status"], ["status", "--watch"], ["connections"],
+    ["explain", "web", "10.0.0.1"], ["drain", "web/s1"], ["maint", "web/s1"],
+    ["ready", "web/s1"], ["weight", "web/s1", "2"], ["delete", "--all"],
+    ["delete", "--pool", "web"]])
+def test_which_bridge(args):
+    """Where there is no file that could say so."""
+    status, out, err = lbgen(*args)
+    assert (status, out) == (64, "")
+    assert err.splitlines()[0] == "lbgen: which bridge? give -b BRIDGE"
+
+
+@pytest.mark.parametrize("where", [
+    "x", "0", "70000", "99999", "80x", "-1", "+80", "localhost:9", "1.2.3:9",
+    ":9", "[::1]", "[::1:9", "10.0.0.1:", "999999999999999999999"])
+def test_metrics_address(tmp_path, where):
+    """The systemd unit does not start again what ends so."""
+    path = tmp_path / "pools.yaml"
+    path.write_bytes(b"bridge: br0\npools: []\n")
+    status, out, err = lbgen("monitor", path, "--metrics", where)
+    assert (status, out) == (64, "")
+    assert err.splitlines()[0] == \
+        f'lbgen: --metrics must be PORT or ADDRESS:PORT, not "{where}"'
+
+
 def commands():
     """The commands that the help lists."""
     out = lbgen("--help")[1]
@@ -76,7 +133,8 @@ def commands():
 
 def test_help():
     assert "check" in commands()
-    for args in ["-h"], ["help"], ["help", "--help"]:
+    for args in (["-h"], ["help"], ["help", "--help"], ["help", "help"],
+                 ["help", "-h", "help"]):
         assert lbgen(*args) == lbgen("--help")
     assert lbgen("--help")[0] == 0
     for command in commands():
@@ -91,6 +149,18 @@ def test_help_fits_a_terminal():
     for args in [["--help"]] + [["help", name] for name in commands()]:
         for line in lbgen(*args)[1].splitlines():
             assert len(line) < 80, line
+
+
+def test_help_is_in_columns():
+    """The summaries of commands, and those of options, all begin at the same
+    place."""
+    for args in [["--help"]] + [["help", name] for name in commands()]:
+        for block in lbgen(*args)[1].split("\n\n")[1:]:
+            rows = [line for line in block.splitlines() if line[0] == " "]
+            starts = [n for n in range(4, 40)
+                      if all(len(row) > n and row[n - 2:n] == "  "
+                             and row[n] != " " for row in rows)]
+            assert starts or not rows, block
 
 
 def test_help_lists_only_options_that_the_command_takes():

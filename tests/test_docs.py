@@ -144,6 +144,15 @@ def test_exit_status():
     assert lbgen("check").returncode == 64
 
 
+def test_environment():
+    read = {name for directory in ("lib", "lbgen")
+            for path in (TOP / directory).glob("*.c")
+            for name in re.findall(r'getenv\("(\w+)"\)', path.read_text())}
+    documented = {name for line in items(section(LBGEN_8, "ENVIRONMENT"), "Ev")
+                  for name in line.split(" , ")}
+    assert {"OVS_RUNDIR", "NOTIFY_SOCKET"} <= read == documented
+
+
 def test_recipes_use_known_commands():
     """In the manuals and in README.md."""
     shell = "\n".join([README, HACKING,
@@ -162,6 +171,14 @@ def test_dev_commands():
     assert {"demo", "check", "build"} <= used <= known
 
 
+def test_files_of_units():
+    """Who builds and copies as README.md says has files where units look."""
+    assert "./configure --sysconfdir=/etc " in README
+    for text in README, LBGEN_8:
+        assert re.search(r"^ *install -D .* /etc/lbgen/br0\.yaml$", text, re.M)
+        assert not re.search("^ *cp .* /etc/", text, re.M)
+
+
 # Keys
 
 FULL_POOL = {
@@ -178,7 +195,7 @@ FULL_SET = {"set": "east", "servers": [{"name": "s9", "ip": "10.0.0.9"}]}
 FULL_CHECK = {"type": "https", "port": 1, "address": "10.0.0.9",
               "fast_interval": "1s",
               "method": "GET", "path": "/", "host": "h", "body": "b",
-              "ca": "c"}
+              "ca": "/c"}
 
 
 def rewrite(tmp_path, model):
@@ -339,6 +356,29 @@ def test_ranges(title, key, tmp_path):
         where = {"THE FILE": settings, "A POOL": pool,
                  "A SERVER": pool["servers"][0]}[title]
         assert where[key] == int(default[1])
+
+
+@pytest.mark.parametrize("key, what, make", [
+    ("proxy_arp", r"up to (\d+) of them",
+     lambda n: {"proxy_arp": [f"10.1.{i}.0/24" for i in range(n)]}),
+    ("command", r"up to (\d+) arguments",
+     lambda n: {"check": {"type": "exec", "command": ["/x"] * (n + 1)}}),
+    ("exec", r"up to (\d+) arguments",
+     lambda n: {"weights": {"policy": "adaptive",
+                            "from": [{"exec": ["/x"] * (n + 1)}]}}),
+])
+def test_limits(key, what, make):
+    """How long lists may be."""
+    text = "\n".join(described(key, title) for title in
+                     ("A POOL", "A CHECK", "CHOOSING A WEIGHT POLICY")
+                     if f"\n.It Cm {key} :" in
+                     "\n".join(section(LBGEN_YAML_5, title)))
+    n = int(re.search(what, text.replace("\n", " "))[1])
+
+    def model(n):
+        return {"pools": [FULL_POOL | {"policy": "wrr"} | make(n)]}
+
+    assert accepts(model(n)) and not accepts(model(n + 1))
 
 
 def test_slots(tmp_path):

@@ -87,15 +87,6 @@ def test_nobody_listens(module_lab, kind):
         "refused; is ovs-vswitchd running?\n")
 
 
-@pytest.mark.parametrize("target", [
-    "tcp:300.1.1.1", "tcp:switch.example:6653", "udp:127.0.0.1", "tcp:",
-    "tcp:127.0.0.1:99999", "ptcp:6653", ":", "nonsense:x"])
-def test_not_a_target(module_lab, target):
-    assert fails(module_lab, "status", "-b", target, within=2) == (
-        f'lbgen: "{target}" is not a bridge: give the name of a bridge, '
-        "unix:FILE, tcp:IP[:PORT] or ssl:IP[:PORT]\n")
-
-
 def test_no_permission(module_lab):
     """The sandbox has no other user, but it has capabilities to do without."""
     lab = module_lab

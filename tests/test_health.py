@@ -261,6 +261,52 @@ def test_server_check_is_on_top(tmp_path):
     assert "check" not in servers[3]
 
 
+def server_check(tmp_path, pool, server):
+    """What a record says of the check of a server, which must be what it
+    reads back as."""
+    path = model_file(tmp_path, check=pool)
+    model = json.loads(path.read_text())
+    model["pools"][0]["servers"][0]["check"] = server
+    path.write_text(json.dumps(model))
+    line = lbtest("model-write", path)[1]
+    again = subprocess.run([LBTEST, "pool-rewrite"], input=line + "\n",
+                           text=True, capture_output=True)
+    assert (again.stderr, again.stdout) == ("", line + "\n")
+    return json.loads(line)["servers"][0]["check"]
+
+
+def test_type_alone_is_short_for_a_mapping(tmp_path):
+    """Also where the pool has a check of the same type."""
+    pool = {"type": "tcp", "interval": "500ms", "fall": 7, "port": 8081}
+    short = server_check(tmp_path, pool, "tcp")
+    assert short == server_check(tmp_path, pool, {"type": "tcp"})
+    assert (short["interval"], short["fall"], short["port"]) == \
+        ("500ms", 7, 8081)
+    other = server_check(tmp_path, pool, "icmp")
+    assert other == server_check(tmp_path, pool, {"type": "icmp"})
+    assert (other["interval"], other["fall"]) == ("2000ms", 3)
+    assert server_check(tmp_path, pool, "none") == {"type": "none"}
+
+
+@pytest.mark.parametrize("pool, server, timeout, fast", [
+    # Defaults are those of the server's own interval.
+    ({}, {"interval": "100ms"}, "100ms", None),
+    ({"interval": "500ms"}, {"interval": "5s"}, "1000ms", None),
+    ({"timeout": "300ms"}, {"interval": "100ms"}, "300ms", None),
+    ({"interval": "500ms", "timeout": "200ms"}, {"interval": "5s"}, "200ms",
+     None),
+    # What would be longer than the interval has no effect.
+    ({"fast_interval": "1s"}, {"interval": "100ms"}, "100ms", None),
+    ({"fast_interval": "100ms"}, {"interval": "100ms"}, "100ms", "100ms"),
+    ({"fast_interval": "1s"}, {"interval": "100ms", "fast_interval": "50ms"},
+     "100ms", "50ms"),
+])
+def test_server_check_has_an_interval_of_its_own(tmp_path, pool, server,
+                                                 timeout, fast):
+    check = server_check(tmp_path, {"type": "tcp", **pool}, server)
+    assert (check["timeout"], check.get("fast_interval")) == (timeout, fast)
+
+
 def test_timeout_is_at_most_the_interval(tmp_path):
     def timeout(check):
         path = model_file(tmp_path, check=check)

@@ -151,9 +151,6 @@ def test_whoever_reads_the_file_may(site):      # noqa: F811
 
 def test_wrong_address(site):       # noqa: F811
     path = site.file([1, 1, 1])
-    for where in "x", "0", "70000", "localhost:9", "1.2.3:9":
-        result = site.lab.lbgen("monitor", "--metrics", where, path, check=1)
-        assert "--metrics must be PORT or ADDRESS:PORT, not" in result.stderr
     result = site.lab.lbgen("monitor", "--metrics", "203.0.113.1:9", path,
                             check=1)
     assert "cannot listen at 203.0.113.1:9 for --metrics" in result.stderr

@@ -189,6 +189,9 @@ def test_dry_run(web):
     (["weight", "web/s1", "1001%"], 64,
      'weight "1001%" must be at most 1000%'),
     (["weight", "web/s1", "-1"], 64, None),
+    (["weight", "web/s1", "010"], 64,
+     'weight "010" must be a number from 0 to 65535, or a percentage of the '
+     'weight in the file, as in 50%'),
     (["weight", "web/s1", "5x"], 64,
      'weight "5x" must be a number from 0 to 65535, or a percentage of the '
      'weight in the file, as in 50%'),

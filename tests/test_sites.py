@@ -21,8 +21,9 @@ pytestmark = [pytest.mark.switch, pytest.mark.traffic]
 SRCDIR = os.environ.get("SRCDIR", os.path.join(os.path.dirname(__file__),
                                                ".."))
 
-# T_h n + timeout + 0.1 s of the example, and what the machine may add.
-BOUND = 0.5 * 4 + 0.25 + 0.1
+# What "interval", "fast_interval", "fall" and "timeout" of the example come to,
+# 0.1 s for the update, and what the machine may add.
+BOUND = 0.5 + 0.25 * (4 - 1) + 0.25 + 0.1
 MARGIN = 3
 
 

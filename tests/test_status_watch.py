@@ -76,3 +76,13 @@ def test_watch(module_lab):
 def test_no_terminal(module_lab):
     result = module_lab.lbgen("status", "-b", "br0", "--watch", check=1)
     assert "--watch needs a terminal" in result.stderr
+
+
+def test_no_such_pool(module_lab):
+    lab = module_lab
+    ours, theirs = pty.openpty()
+    process = lab.popen(lab.netns, lab.lbgen_path(), "status", "-b", "br0",
+                        "--watch", "shop", stdin=theirs, stdout=theirs,
+                        stderr=theirs)
+    assert process.wait(10) == 1
+    assert 'lbgen: bridge "br0" has no pool "shop"' in read_for(ours, 0.3)

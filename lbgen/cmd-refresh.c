@@ -162,8 +162,9 @@ refresh_once(const struct command_context *context, const struct model *file)
      * wait for a server that is slow. */
     if ((context->dry_run || lock_rounds(context, file, &lock))
         && ask_for_refresh(context, file, &request.asked)) {
-        status = work_on_bridge(context, file, NULL, refresh_bridge,
-                                &request);
+        status = work_on_known_bridge(context, file, NULL,
+                                      request.asked.bridge, refresh_bridge,
+                                      &request);
     }
     if (lock >= 0) {
         close(lock);

@@ -110,10 +110,12 @@ report_overtaken(struct session *session, const struct bridge *bridge, int n,
                generation_who(&bridge->generation));
 }
 
-/* Calls 'work' with the bridge as often as it takes. */
+/* Calls 'work' with the bridge as often as it takes, the first time with
+ * 'bridge', which it takes over, unless that is NULL. */
 static int
 work_until_done(const struct command_context *context,
                 struct session *session, const char *pool,
+                struct bridge *bridge,
                 int (*work)(const struct command_context *, struct session *,
                             struct bridge *, void *aux),
                 void *aux)
@@ -122,9 +124,14 @@ work_until_done(const struct command_context *context,
     int n_overtaken = 0;
 
     while (status == STATUS_OVERTAKEN || status == STATUS_NEEDS_ALL) {
-        struct bridge *bridge = read_bridge(session, pool, PART_TO_CHANGE,
-                                            context->diags);
-
+        if (bridge && !bridge_is_current(session, bridge, context->diags)) {
+            bridge_destroy(bridge);
+            bridge = NULL;
+        }
+        if (!bridge) {
+            bridge = read_bridge(session, pool, PART_TO_CHANGE,
+                                 context->diags);
+        }
         if (!bridge) {
             return STATUS_FAILED;
         } else if (n_overtaken > OVERTAKEN_MAX) {
@@ -138,16 +145,19 @@ work_until_done(const struct command_context *context,
             pool = NULL;
         }
         bridge_destroy(bridge);
+        bridge = NULL;
     }
     return status;
 }
 
 int
-work_on_bridge(const struct command_context *context,
-               const struct model *model, const char *pool,
-               int (*work)(const struct command_context *, struct session *,
-                           struct bridge *, void *aux),
-               void *aux)
+work_on_known_bridge(const struct command_context *context,
+                     const struct model *model, const char *pool,
+                     struct bridge *bridge,
+                     int (*work)(const struct command_context *,
+                                 struct session *, struct bridge *,
+                                 void *aux),
+                     void *aux)
 {
     bool changes = (context->command->options & OPTION_NO_WAIT
                     && !context->dry_run);
@@ -158,12 +168,25 @@ work_on_bridge(const struct command_context *context,
     };
     struct session *session = connect_and_lock(context, model,
                                                changes ? &lock : NULL);
-    int status = (session
-                  ? work_until_done(context, session, pool, work, aux)
-                  : STATUS_FAILED);
+    int status = STATUS_FAILED;
 
+    if (session) {
+        status = work_until_done(context, session, pool, bridge, work, aux);
+    } else {
+        bridge_destroy(bridge);
+    }
     session_close(session);
     return status;
+}
+
+int
+work_on_bridge(const struct command_context *context,
+               const struct model *model, const char *pool,
+               int (*work)(const struct command_context *, struct session *,
+                           struct bridge *, void *aux),
+               void *aux)
+{
+    return work_on_known_bridge(context, model, pool, NULL, work, aux);
 }
 
 bool

@@ -44,6 +44,16 @@ int work_on_bridge(const struct command_context *context,
                                void *aux),
                    void *aux);
 
+/* Likewise, but the first time with 'bridge', which has just been read without
+ * a lock and is taken over, unless it is NULL or has changed since. */
+int work_on_known_bridge(const struct command_context *context,
+                         const struct model *model, const char *pool,
+                         struct bridge *bridge,
+                         int (*work)(const struct command_context *context,
+                                     struct session *session,
+                                     struct bridge *bridge, void *aux),
+                         void *aux);
+
 /* Keeps others from beginning a round of refresh on the bridge that
  * work_on_bridge() would work on; it may be changed meanwhile.  Returns false
  * after queueing an error if such a round is under way.  Else stores a

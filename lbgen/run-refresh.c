@@ -6,7 +6,12 @@
 #include <time.h>
 
 #include "lbgen/connect.h"
+#include "lib/loop.h"
 #include "lib/metrics.h"
+
+/* How old, in milliseconds, what was read of the bridge may be to go on with.
+ * (What other lbgens change is noticed in any case.) */
+#define FRESH 1000
 
 /* Seconds since the epoch. */
 static double
@@ -36,6 +41,22 @@ begin_round(const struct command_context *context, const struct model *file,
     return true;
 }
 
+/* Reads the bridge, and stores when that was. */
+static struct session *
+read_now(const struct command_context *context, const struct model *file,
+         struct asked *asked, int64_t *when)
+{
+    *when = loop_now();
+    return connect_bridge(context, file, NULL, &asked->bridge);
+}
+
+static void
+forget_bridge(struct asked *asked)
+{
+    bridge_destroy(asked->bridge);
+    asked->bridge = NULL;
+}
+
 /* Connects anew if somebody has to be waited for: a switch may close a
  * connection on which nothing is said for that long, and what it counts is to
  * be as new as what servers say. */
@@ -43,28 +64,29 @@ bool
 ask_for_refresh(const struct command_context *context,
                 const struct model *file, struct asked *asked)
 {
-    struct bridge *bridge;
-    struct session *session = connect_bridge(context, file, NULL, &bridge);
-    bool ok = session && begin_round(context, file, session, bridge, asked);
+    int64_t when;
+    struct session *session = read_now(context, file, asked, &when);
+    bool ok = session && begin_round(context, file, session, asked->bridge,
+                                     asked);
 
     if (ok && !metrics_run(refresh_batch(asked->round))) {
-        bridge_destroy(bridge);
         session_close(session);
         session = NULL;
-        bridge = NULL;
         metrics_finish(refresh_batch(asked->round));
         if (refresh_needs_switch(asked->round)) {
-            session = connect_bridge(context, file, NULL, &bridge);
+            forget_bridge(asked);
+            session = read_now(context, file, asked, &when);
             ok = session;
         }
     }
-    if (ok) {
-        if (session) {
-            refresh_ask_switch(asked->round, session, bridge, context->diags);
-        }
-        asked->when = find_now();
+    if (ok && session) {
+        refresh_ask_switch(asked->round, session, asked->bridge,
+                           context->diags);
     }
-    bridge_destroy(bridge);
+    asked->when = find_now();
+    if (!ok || loop_now() - when > FRESH) {
+        forget_bridge(asked);
+    }
     session_close(session);
     return ok;
 }

@@ -11,14 +11,15 @@
 /* A round, and when its answers were there. */
 struct asked {
     struct refresh_round *round;    /* NULL if nobody was asked yet. */
+    struct bridge *bridge;          /* If it is still new, or NULL. */
     double when;                    /* Seconds since the epoch. */
 };
 
 /* Asks the servers of those pools of the bridge that have "weights" in 'file',
  * and the switch, which takes as long as the slowest server does.  Nothing is
  * locked or connected meanwhile.  Returns false after queueing an error.  The
- * caller destroys 'asked->round' in any case.  metrics_init() must have been
- * called. */
+ * caller destroys 'asked->round' in any case, and hands on 'asked->bridge'.
+ * metrics_init() must have been called. */
 bool ask_for_refresh(const struct command_context *, const struct model *file,
                      struct asked *asked);
 

@@ -332,6 +332,17 @@ reader_generation(struct reader *r, struct generation *generation)
         read_generation_part, generation, r->diags);
 }
 
+bool
+bridge_is_current(struct session *session, const struct bridge *bridge,
+                  struct diags *diags)
+{
+    struct reader r = { .session = session, .diags = diags };
+    struct generation now;
+
+    return (reader_generation(&r, &now)
+            && generation_equal(&now, &bridge->generation));
+}
+
 static int
 compare_chunks(const void *a_, const void *b_)
 {

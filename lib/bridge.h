@@ -54,6 +54,11 @@ struct bridge *bridge_read(struct session *, struct diags *);
 struct bridge *bridge_read_installed(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);
 
+/* Whether no lbgen has changed the bridge since 'bridge' was read.  False after
+ * queueing an error if the switch does not say. */
+bool bridge_is_current(struct session *, const struct bridge *,
+                       struct diags *);
+
 /* False after queueing an error if there are pools but the settings that they
  * were compiled with are lost, so that they cannot be compiled again. */
 bool bridge_check_settings(const struct bridge *, const char *name,

@@ -336,10 +336,16 @@ void compile_errors_untracked(struct compiler *, const struct pool *,
                               const struct ip *vip);
 
 /* Emit the flows that have connection tracking look at fragments: those to
- * 'vip' of the pool, and those from the address 'ip' of 'server', which is
- * behind 'port'. */
+ * 'vip' of the pool; those to 'ip', which its servers see instead of clients,
+ * and, of 'server' behind 'port', to such an address 'source' out of another
+ * VLAN; and those from the address 'ip' of 'server'. */
 void compile_fragments_to(struct compiler *, const struct assignment *,
                           const struct ip *vip);
+void compile_fragments_back(struct compiler *, const struct pool *,
+                            const struct ip *ip);
+void compile_fragments_side(struct compiler *, const struct pool *,
+                            const struct server *, uint16_t port,
+                            const struct ip *source);
 void compile_fragments_from(struct compiler *, const struct pool *,
                             const struct server *, const struct ip *ip,
                             uint16_t port);

@@ -266,6 +266,7 @@ emit_snat_return(struct compiler *c, const struct assignment *a,
                compiler_table(c, TABLE_REVERSE));
     compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SNAT, 0, 0),
                         &to->server->loc);
+    compile_fragments_side(c, pool, to->server, to->port, source->ip);
 }
 
 /* Server to client, first look.  Pools that share the server share the
@@ -377,6 +378,7 @@ compile_tracked(struct compiler *c, const struct assignment *a)
     }
     for (size_t i = 0; i < a->pool->path.snat_ips.n; i++) {
         compile_errors_to(c, a->pool, &a->pool->path.snat_ips.ip[i]);
+        compile_fragments_back(c, a->pool, &a->pool->path.snat_ips.ip[i]);
     }
     compile_look(c, a->pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
@@ -449,6 +451,16 @@ emit_restore(struct compiler *c)
                   cookie_make(COOKIE_RESTORE, 0, 0), NULL);
 }
 
+/* Replies among what is to a VIP: see lib/compile-fragment.c. */
+static void
+emit_fragment_replies(struct compiler *c)
+{
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_REVERSE));
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 5,
+                  cookie_make(COOKIE_FRAGMENT, 0, 0), NULL);
+}
+
 /* What comes from a server's port but is no part of a connection to a VIP goes
  * back to the entry table as it came, marked as seen, for the bridge's own
  * flows.  A packet of a connection whose server is no longer known has had its
@@ -458,6 +470,7 @@ compile_tracked_common(struct compiler *c)
 {
     emit_reply(c);
     emit_restore(c);
+    emit_fragment_replies(c);
     compile_errors_common(c);
 
     compiler_match_ct(c, CT_SNAT, CT_SNAT);

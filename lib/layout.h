@@ -82,7 +82,8 @@ enum layout_priority {
 
     /* Fragments, which may be for any of these. */
     PRIORITY_FRAGMENT_ALL = 10,
-    PRIORITY_FRAGMENT = 12
+    PRIORITY_FRAGMENT = 12,
+    PRIORITY_FRAGMENT_SIDE = 14 /* From servers in other VLANs. */
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */

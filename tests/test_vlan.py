@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from lab_datagrams import Echo, ask, udp_socket
 from lab_slots import apply
 from test_explain import explain
 from lab_topology import enter_vlan
@@ -141,6 +142,19 @@ def test_server_on_an_access_port(net, connections):
     assert not traffic.failures and traffic["s1"] and traffic["s3"]
     assert tags(at_server) == {None}
     assert None not in tags(at_client, outgoing=True)
+
+
+@pytest.mark.parametrize("snat", [True, "10.0.0.200"])
+def test_fragments_from_another_vlan(net, snat):
+    """They find back to a client that the server does not see."""
+    lab = net
+    apply(lab, lab.file(pool(
+        lab, 100, server(lab, "s3", "10.0.0.3", vlan="none", port=5353),
+        protocol="udp", snat=snat)))
+    with Echo(lab, [5353], servers=["s3"]):
+        sock = udp_socket(lab.hosts["c1"])
+        for size in 100, 4000, 9000:
+            assert ask(sock, VIP, 80, b"x" * size) == ("s3", 5353)
 
 
 def test_connections_are_counted_in_all_vlans(net):

@@ -144,6 +144,23 @@ def test_server_on_an_access_port(net, connections):
     assert None not in tags(at_client, outgoing=True)
 
 
+def test_removed_from_an_access_port(net):
+    """What is left of its connections goes on there."""
+    lab = net
+    s1, s3 = server(lab, "s1"), server(lab, "s3", "10.0.0.3", vlan="none")
+    keep = {"on_removal": "keep"}
+    apply(lab, lab.file(pool(lab, 100, s1, s3, **keep)))
+    lab.run("s3", "ip", "neighbour", "replace", "10.0.1.1", "lladdr",
+            lab.hosts["c1"].mac, "dev", "eth0")
+    held = lab.hold("c1", VIP, 80, 40, sources=["10.0.1.1"])
+    assert set(held.opened) == {"s1", "s3"}
+    path = lab.file(pool(lab, 100, s1, **keep))
+    apply(lab, path)
+    assert held.ping().alive == 40
+    assert lab.lbgen("diff", path).stdout == ""
+    held.close()
+
+
 @pytest.mark.parametrize("snat", [True, "10.0.0.200"])
 def test_fragments_from_another_vlan(net, snat):
     """They find back to a client that the server does not see."""

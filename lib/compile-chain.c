@@ -241,7 +241,7 @@ emit_hold(struct compiler *c, const struct assignment *a, size_t tier)
 {
     struct ofputil_group_mod gm = {
         .type = OFPGT11_FF,
-        .group_id = group_make(GROUP_HOLD, tier_member(a, tier)),
+        .group_id = group_make(GROUP_HOLD_TIER, tier_member(a, tier)),
     };
 
     ovs_list_init(&gm.buckets);

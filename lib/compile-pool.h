@@ -75,12 +75,13 @@ void compiler_emit_seen(struct compiler *, enum layout_priority,
 void compiler_put_pass(struct compiler *);
 
 /* Adds a group; 'gm' is still the caller's.  What is no select group gets its
- * mark here. */
+ * mark here.  The same group may be emitted more than once; a different one of
+ * the same id is an error. */
 void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
                          const struct source_loc *loc);
 
 /* Adds a select group of 'n' buckets, which are those of 'gm' as 'repeats' has
- * it. */
+ * it; only once. */
 void compiler_emit_repeated(struct compiler *, struct ofputil_group_mod *gm,
                             const struct group_repeat *repeats, size_t n,
                             const struct source_loc *loc);

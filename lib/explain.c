@@ -311,6 +311,7 @@ is_own_group(const struct explanation *e, uint32_t group_id)
     switch (group_kind(group_id)) {
     case GROUP_TIER:
     case GROUP_HOLD:
+    case GROUP_HOLD_TIER:
     case GROUP_STAY:
         return explain_find_member(e->assignment, id) != SIZE_MAX;
     default:

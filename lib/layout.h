@@ -198,10 +198,11 @@ enum group_kind {
     GROUP_MAIN = 0x6c62,        /* A pool's servers: its first tier. */
     GROUP_TIER = 0x6c63,        /* Another tier, by its first member. */
     GROUP_CHAIN = 0x6c64,       /* A pool's tiers, by what is alive. */
-    GROUP_HOLD = 0x6c65,        /* A tier or server, by its first member, as
-                                 * long as it is alive; else the chain. */
+    GROUP_HOLD = 0x6c65,        /* A server, as long as it is alive; else the
+                                 * chain. */
     GROUP_SLOTS_LOW = 0x6c66,   /* Second step, by client. */
     GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
+    GROUP_HOLD_TIER = 0x6c68,   /* Likewise a tier, by its first member. */
     GROUP_STAY = 0x6c69,        /* A server whose turn it is or that a client
                                  * has, and whether it is alive. */
     GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */

@@ -140,6 +140,19 @@ def test_without_preempt(lab):
     assert served(lab) == {"s1": 200}
 
 
+def test_affinity_within_a_set(lab):
+    """That the pool stays at a set says nothing of who of it a client has."""
+    one, two, three = servers(lab)
+    path = pool(lab, policy="failover", failover={"preempt": False},
+                affinity={"by": "client"}, servers=[
+                    {"set": "east", "servers": [one, two]}, three])
+    apply(lab, path)
+    sources = lab.client_addresses("c1", 40)[-40:]
+    traffic = lab.connect("c1", VIP, 80, 400, sources=sources)
+    assert not traffic.failures and traffic["s1"] and traffic["s2"]
+    assert all(len(s) == 1 for s in traffic.by_source.values())
+
+
 def test_drained_first(lab):
     apply(lab, pool(lab, policy="failover",
                     servers=servers(lab, s1={"state": "drain"})))

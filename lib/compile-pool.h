@@ -166,9 +166,9 @@ void compiler_put_server(const struct compiler *, const struct assignment *,
                          size_t index, struct ofpbuf *acts);
 
 /* For flows that choose a server themselves: adds a group that gives packets
- * to server 'index' as long as it is alive and else goes through the pool's
- * chain.  Returns its id, or OFPG_ANY if nobody watches the server: then it
- * needs none. */
+ * to server 'index' as long as it is alive and else has the pool choose.
+ * Returns its id, or OFPG_ANY if nobody watches the server: then it needs
+ * none. */
 uint32_t compiler_hold_server(struct compiler *, const struct assignment *,
                               size_t index);
 

@@ -218,6 +218,32 @@ flow add table=20,priority=0,actions=NORMAL
     assert lab.connect("c2", lab.hosts["s1"].ip, 80, 50) == {"s1": 50}
 
 
+@pytest.mark.parametrize("keys", [
+    {"slots": 1024},
+    {"policy": "sticky", "sticky": {"low_bits": True}},
+    {"policy": "sticky", "slots": 1024},
+    {"connections": "stateless", "guard": True},
+    {"policy": "round-robin", "affinity": {"by": "client"}},
+    {"policy": "failover", "failover": {"preempt": False}},
+], ids=["slots", "low-bits", "client-slots", "guard", "turns", "failover"])
+def test_registers_of_others(lab, keys):
+    """What the bridge's own flows have put into registers does not matter."""
+    start(lab)
+    values = [0x7fffffff] * 16
+    values[2] = 1
+    load = ",".join(f"set_field:{value}->reg{i}"
+                    for i, value in enumerate(values))
+    bundle(lab, f"""\
+flow add table=0,priority=1,actions={load},resubmit(,10)
+flow add table=10,priority=1,actions=NORMAL
+""")
+    apply(lab, lab.pool_yaml(server_port=8080, settings={
+        "entry_table": 10, "table_base": 30, "priority": 500}, **keys))
+    assert not lab.connect("c1", VIP, 80, 100).failures
+    # Nor does it make others' traffic that of a VIP.
+    assert lab.connect("c2", lab.hosts["s1"].ip, 8080, 20) == {"s1": 20}
+
+
 def test_flows_above_win(lab):
     """A higher priority is somebody else's way to take packets away."""
     start(lab)

@@ -355,6 +355,20 @@ def test_keep_no_longer(each_site, how):
         "status", "-b", site.bridge).stdout
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "any"])
+def test_keep_no_longer_of_every_port(site, protocol):
+    """Where other pools have a part of the VIP, too."""
+    lab = site.lab
+    keys = {"port": None, "protocol": protocol, "on_removal": "keep"}
+    site.apply(lab.file(lab.pool(**keys), fallback="normal"))
+    web = lab.hold("c1", "10.0.0.100", 8080, 90)
+    site.apply(lab.file(lab.pool({"s1": 1, "s3": 1}, **keys),
+                        fallback="normal"))
+    assert web.ping().alive == 90
+    lab.lbgen("delete", "--pool", "web", "-b", site.bridge)
+    assert not site.tracked()
+
+
 def test_keep_another_address(site):
     """A server of the same name and another address is another server."""
     lab = site.lab

@@ -78,6 +78,7 @@ enum layout_priority {
     PRIORITY_ENTRY_PROTOCOL = 6,
     PRIORITY_ENTRY = 8,
 
+    PRIORITY_SILENCE = 9,       /* Claims of VIPs by direct servers. */
     PRIORITY_CHECK = 9,         /* Answers to checks from the switch. */
 
     /* Fragments, which may be for any of these. */

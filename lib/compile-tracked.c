@@ -264,8 +264,9 @@ emit_snat_return(struct compiler *c, const struct assignment *a,
     act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SNAT, 0, 0),
-                        &to->server->loc);
+    compiler_emit_entry(c, (pool_scope(pool) == POOL_SCOPE_ALL
+                            ? PRIORITY_ENTRY_ALL : PRIORITY_ENTRY),
+                        cookie_make(COOKIE_SNAT, 0, 0), &to->server->loc);
     compile_fragments_side(c, pool, to->server, to->port, source->ip);
 }
 

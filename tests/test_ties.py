@@ -134,3 +134,14 @@ def test_direct_servers_that_claim_the_vip(tmp_path):
              "connections": "direct", "servers": [s1]},
             {"name": "hidden", "vip": "10.0.0.101", "port": 80,
              "proxy_arp": True, "servers": [s2]})
+
+
+SNAT = ["10.0.0.200", "fd00::200"]
+
+
+def test_every_protocol_from_an_address_of_its_own(tmp_path):
+    no_ties(tmp_path,
+            pool("all", server(1), protocol="any", snat=SNAT),
+            pool("web", server(1), vip=101, port=80, snat=SNAT),
+            pool("dns", server(1), vip=102, port=53, protocol="udp",
+                 snat=SNAT))

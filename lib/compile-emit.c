@@ -376,6 +376,12 @@ compiler_match_side(struct compiler *c, const struct pool *pool,
     }
 }
 
+uint16_t
+compiler_vlan_step(const struct pool *pool)
+{
+    return pool->path.vlan != VLAN_ANY;
+}
+
 void
 compiler_match_ct(struct compiler *c, uint32_t state, uint32_t mask)
 {

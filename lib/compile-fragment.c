@@ -118,8 +118,15 @@ compile_fragments_back(struct compiler *c, const struct pool *pool,
                        const struct ip *ip)
 {
     match_to(c, pool, ip);
-    emit_lookup(c, pool, TABLE_FORWARD, fragment_priority(pool) + 1,
+    emit_lookup(c, pool, TABLE_FORWARD,
+                fragment_priority(pool) + 1 + compiler_vlan_step(pool),
                 &pool->loc);
+}
+
+static bool
+is_away(const struct pool *pool, const struct server *server)
+{
+    return path_server_vlan(pool, server) != pool->path.vlan;
 }
 
 /* What is in another VLAN than the pool is no request. */
@@ -130,7 +137,7 @@ compile_fragments_side(struct compiler *c, const struct pool *pool,
 {
     const struct ip *ip = ips_find(&server->ips, ip_family(source));
 
-    if (ip && path_server_vlan(pool, server) != pool->path.vlan) {
+    if (ip && is_away(pool, server)) {
         compiler_match_side(c, pool, server, port);
         compiler_match_protocol(c, ip_family(ip),
                                 ip_is_v4(ip) ? pool->protocol : PROTOCOL_ANY);
@@ -147,7 +154,9 @@ compile_fragments_to(struct compiler *c, const struct assignment *a,
 {
     const struct pool *pool = a->pool;
 
-    compile_fragments_back(c, pool, vip);
+    match_to(c, pool, vip);
+    emit_lookup(c, pool, TABLE_FORWARD, fragment_priority(pool) + 1,
+                &pool->loc);
     if (pool_scope(pool) == POOL_SCOPE_PORTS) {
         compiler_match_vlan(c, pool->path.vlan);
         compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
@@ -215,7 +224,7 @@ compile_fragments_from(struct compiler *c, const struct pool *pool,
     compiler_match_fragment(c, true);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, PRIORITY_RETURN_FRAGMENT,
+    compiler_emit_entry(c, PRIORITY_RETURN_FRAGMENT + is_away(pool, server),
                         cookie_make(COOKIE_FRAGMENT, 0, 0), &server->loc);
 }
 

@@ -128,6 +128,10 @@ void compiler_change_vlan(struct compiler *, uint16_t from, uint16_t to);
 void compiler_match_side(struct compiler *, const struct pool *,
                          const struct server *server, uint16_t port);
 
+/* What is added to the priority of a flow that takes in packets by something
+ * that pools within a VLAN and without may share: 1 for the first. */
+uint16_t compiler_vlan_step(const struct pool *);
+
 /* Match a state of connection tracking: bits of 'mask' as in 'state', which
  * has CT_TRACKED implied. */
 void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);

@@ -249,23 +249,37 @@ emit_snat(struct compiler *c, const struct assignment *a,
     }
 }
 
+/* The priority of the flow for what 'server' sends to an address that it sees
+ * as its client. */
+static uint16_t
+snat_priority(const struct pool *pool, const struct server *server)
+{
+    bool is_away = path_server_vlan(pool, server) != pool->path.vlan;
+
+    return ((pool_scope(pool) == POOL_SCOPE_ALL ? PRIORITY_ENTRY_ALL
+             : PRIORITY_ENTRY) + compiler_vlan_step(pool) + is_away);
+}
+
 /* What the server sends to 'source', first look: if it is for a client that it
  * does not see, that one gets its address again, then the server that of the
- * VIP. */
+ * VIP.  In the pool's VLAN all servers share the flow. */
 static void
 emit_snat_return(struct compiler *c, const struct assignment *a,
                  const struct destination *to,
                  const struct snat_source *source)
 {
     const struct pool *pool = a->pool;
+    const struct ip *ip = ips_find(&to->server->ips, ip_family(source->ip));
 
     compiler_match_side(c, pool, to->server, to->port);
+    if (ip && path_server_vlan(pool, to->server) != pool->path.vlan) {
+        compiler_match_ip_src(c, ip);
+    }
     compiler_match_to(c, pool->protocol, source->ip, &source->ports);
     act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, (pool_scope(pool) == POOL_SCOPE_ALL
-                            ? PRIORITY_ENTRY_ALL : PRIORITY_ENTRY),
+    compiler_emit_entry(c, snat_priority(pool, to->server),
                         cookie_make(COOKIE_SNAT, 0, 0), &to->server->loc);
     compile_fragments_side(c, pool, to->server, to->port, source->ip);
 }

@@ -64,12 +64,15 @@ enum layout_table {
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
 
-/* Priorities in the entry table, counted from "priority:". */
+/* Priorities in the entry table, counted from "priority:".  Where one pool may
+ * say which VLAN it is in and another one does not, the first has the next
+ * higher one: see compiler_vlan_step(). */
 enum layout_priority {
-    PRIORITY_RETURN = 0,        /* From servers. */
-    PRIORITY_RETURN_ERROR = 1,  /* ICMP errors. */
-    PRIORITY_RETURN_OWN = 2,    /* From servers to VIPs, but an answer. */
-    PRIORITY_RETURN_FRAGMENT = 3,
+    PRIORITY_PROXY = 0,         /* From servers' ports to the VIP's MAC. */
+    PRIORITY_RETURN = 1,        /* From servers. */
+    PRIORITY_RETURN_ERROR = 2,  /* ICMP errors. */
+    PRIORITY_RETURN_OWN = 3,    /* From servers to VIPs, but an answer. */
+    PRIORITY_RETURN_FRAGMENT = 2,   /* From other VLANs, one more. */
     PRIORITY_ECHO = 3,          /* Pings of VIPs. */
 
     /* To VIPs, above the rest: servers may be clients.  From pools that take
@@ -84,7 +87,7 @@ enum layout_priority {
     /* Fragments, which may be for any of these. */
     PRIORITY_FRAGMENT_ALL = 10,
     PRIORITY_FRAGMENT = 12,
-    PRIORITY_FRAGMENT_SIDE = 14 /* From servers in other VLANs. */
+    PRIORITY_FRAGMENT_SIDE = 15 /* From servers in other VLANs. */
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */

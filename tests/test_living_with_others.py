@@ -206,7 +206,7 @@ flow add table=20,priority=0,actions=NORMAL
     apply(lab, lab.pool_yaml(connections=connections, server_port=8080,
                              settings={"entry_table": 10, "table_base": 30,
                                        "priority": 500}))
-    assert {(10, 500), (10, 508)} <= set(places(lab))
+    assert {(10, 501), (10, 508)} <= set(places(lab))
     assert {table for table, _ in places(lab)} <= {10, *range(30, 46)}
     assert foreign(lab) == before
     assert_balanced(lab)
@@ -403,8 +403,8 @@ def test_clash_of_tables(lab, table):
     (f"priority=40008,tcp,nw_dst={VIP},tp_dst=80", 4),
     (f"priority=40008,tcp,nw_dst={VIP}", 4),
     ("priority=40008,arp", 4),
-    ("priority=40000,tcp,nw_src=10.0.0.2", 17),
-    ("priority=40000,tcp,tp_src=80,nw_src=10.0.0.2", 17),
+    ("priority=40001,tcp,nw_src=10.0.0.2", 17),
+    ("priority=40001,tcp,tp_src=80,nw_src=10.0.0.2", 17),
 ], ids=["the same", "without reg15", "wider", "ARP", "from a server",
         "from a server's port"])
 def test_clash_of_flows(lab, flow, line):
@@ -424,8 +424,8 @@ def test_clash_of_flows(lab, flow, line):
     "priority=40008,tcp,nw_dst=10.0.0.101,tp_dst=80",
     f"priority=40008,tcp,nw_dst={VIP},tp_dst=81",
     f"priority=40008,udp,nw_dst={VIP}",
-    f"priority=40000,tcp,nw_dst={VIP},tp_src=81",
-    f"priority=40002,tcp,nw_dst={VIP}",
+    f"priority=40001,tcp,nw_dst={VIP},tp_src=81",
+    f"priority=40003,tcp,nw_dst={VIP}",
     f"priority=39999,tcp,nw_dst={VIP}",
     "table=199,priority=40008,tcp",
     "table=216,priority=40008,tcp",

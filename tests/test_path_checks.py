@@ -4,7 +4,6 @@ are in tests/errors/paths.yaml."""
 
 import json
 import os
-import random
 import resource
 import subprocess
 
@@ -84,44 +83,6 @@ def test_pools_share_an_address_for_snat(tmp_path):
                    "vip_mac": "02:00:00:00:ff:01"})
     [arp] = flows(text, "arp,", "arp_tpa=10.0.0.101")
     assert "02:00:00:00:ff:01" in arp
-
-
-VLANS = [None, 10, 20, "none"]
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_what_is_right_can_be_exported(tmp_path, seed):
-    """No two pools need the same flow with different actions, whatever the
-    VLANs, when check has nothing to say."""
-    rng = random.Random(seed)
-    n_right = 0
-    for _ in range(8):
-        pools = []
-        for name in "abc"[:rng.randint(2, 3)]:
-            vlan = rng.choice(VLANS)
-            pools.append({
-                "name": name, "vip": f"10.0.0.{rng.randint(100, 102)}",
-                "port": rng.choice([80, 81]),
-                "protocol": rng.choice(["tcp", "udp"]),
-                "servers": [{
-                    "name": f"s{n}", "ip": f"10.0.0.{n}",
-                    "mac": f"02:00:00:00:00:0{n}", "interface": "trunk",
-                    **({"vlan": rng.choice([10, 20, 30])}
-                       if vlan and rng.random() < .5 else {})}
-                    for n in rng.sample(range(1, 4), 2)],
-                **({"vlan": vlan} if vlan else {}),
-                **rng.choice([{}, {}, {"snat": True}, {"snat": "10.0.0.200"},
-                              {"proxy_arp": True},
-                              {"connections": "stateless", "guard": True},
-                              {"connections": "direct"}])})
-        path = tmp_path / "file.yaml"
-        path.write_text(json.dumps({"pools": pools}))
-        run = [subprocess.run([LBGEN, command, path], text=True,
-                              capture_output=True)
-               for command in ("check", "export")]
-        assert run[0].returncode == run[1].returncode, run[1].stderr
-        n_right += not run[0].returncode
-    assert n_right
 
 
 @pytest.mark.parametrize("n, copies", [(256, 256), (257, 0)])

@@ -7,6 +7,7 @@ import ipaddress
 import itertools
 import json
 import os
+import random
 import re
 import subprocess
 
@@ -145,3 +146,64 @@ def test_every_protocol_from_an_address_of_its_own(tmp_path):
             pool("web", server(1), vip=101, port=80, snat=SNAT),
             pool("dns", server(1), vip=102, port=53, protocol="udp",
                  snat=SNAT))
+
+
+VLANS = [None, 10, 20, "none"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_right_can_be_exported(tmp_path, seed):
+    """Pools that check has nothing to say against need no flow with different
+    actions, and no flows that meet."""
+    rng = random.Random(seed)
+    n_right = 0
+    for _ in range(8):
+        pools = []
+        for name in "abc"[:rng.randint(2, 3)]:
+            vlan = rng.choice(VLANS)
+            pools.append({
+                "name": name, "vip": f"10.0.0.{rng.randint(100, 102)}",
+                "port": rng.choice([80, 81]),
+                "protocol": rng.choice(["tcp", "udp"]),
+                "servers": [{
+                    "name": f"s{n}", "ip": f"10.0.0.{n}",
+                    "mac": f"02:00:00:00:00:0{n}", "interface": "trunk",
+                    **({"vlan": rng.choice([10, 20, 30])}
+                       if vlan and rng.random() < .5 else {})}
+                    for n in rng.sample(range(1, 4), 2)],
+                **({"vlan": vlan} if vlan else {}),
+                **rng.choice([{}, {}, {"snat": True}, {"snat": "10.0.0.200"},
+                              {"proxy_arp": True},
+                              {"connections": "stateless", "guard": True},
+                              {"connections": "direct"}])})
+        path = tmp_path / "file.yaml"
+        path.write_text(json.dumps({"pools": pools}))
+        check = subprocess.run([Lab.lbgen_path(), "check", path],
+                               capture_output=True)
+        if check.returncode == 0:
+            assert ties(path) == []
+            n_right += 1
+    assert n_right
+
+
+def test_errors_with_and_without_a_vlan(tmp_path):
+    """On one trunk."""
+    trunk = {"interface": "1"}
+    no_ties(tmp_path,
+            pool("plain", server(1, **trunk), port=80, snat=SNAT),
+            pool("tagged", server(2, **trunk), vip=101, port=80, vlan=20,
+                 snat=SNAT),
+            pool("untagged", server(3, **trunk), vip=102, port=80,
+                 vlan="none", snat=SNAT))
+
+
+def test_hidden_clients_in_another_vlan(tmp_path):
+    """What a server of one pool sends is no matter of another pool's
+    proxy_arp, though they share a port."""
+    one, two = (dict(server(n, interface="1"), ip=f"10.0.0.{n}")
+                for n in (1, 2))
+    no_ties(tmp_path,
+            {"name": "hidden", "vip": "10.0.0.100", "port": 80,
+             "proxy_arp": True, "servers": [one]},
+            {"name": "tagged", "vip": "10.0.0.101", "port": 80, "vlan": 20,
+             "servers": [two]})

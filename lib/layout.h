@@ -87,7 +87,10 @@ enum layout_priority {
     /* Fragments, which may be for any of these. */
     PRIORITY_FRAGMENT_ALL = 10,
     PRIORITY_FRAGMENT = 12,
-    PRIORITY_FRAGMENT_SIDE = 15 /* From servers in other VLANs. */
+    PRIORITY_FRAGMENT_SIDE = 15,    /* From servers in other VLANs. */
+
+    PRIORITY_FIRST = PRIORITY_PROXY,
+    PRIORITY_LAST = PRIORITY_FRAGMENT_SIDE
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */

@@ -405,8 +405,9 @@ def test_clash_of_tables(lab, table):
     ("priority=40008,arp", 4),
     ("priority=40001,tcp,nw_src=10.0.0.2", 17),
     ("priority=40001,tcp,tp_src=80,nw_src=10.0.0.2", 17),
+    (f"priority=40013,ip,nw_dst={VIP}", 4),
 ], ids=["the same", "without reg15", "wider", "ARP", "from a server",
-        "from a server's port"])
+        "from a server's port", "fragments"])
 def test_clash_of_flows(lab, flow, line):
     """What the switch would do with two is not defined."""
     lab.ofctl("add-flow", "br0", f"{flow},actions=drop")

@@ -70,7 +70,7 @@ is_ambiguous(const struct compiler *c, const struct pool *pool,
 
         if (ip_is_v4(vip) ? (other->connections == CONNECTIONS_TRACKED
                              && pool_may_be_meant(other, pool, vip))
-            : other != pool) {
+            : other != pool && other->path.vlan == pool->path.vlan) {
             return true;
         }
     }

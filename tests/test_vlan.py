@@ -144,6 +144,24 @@ def test_server_on_an_access_port(net, connections):
     assert None not in tags(at_client, outgoing=True)
 
 
+def test_fragments_of_one_vip_in_two_vlans(net):
+    """Another VLAN's pool is not meant, though a connection begins with
+    fragments."""
+    lab = net
+    apply(lab, lab.file(*(
+        pool(lab, vlan, server(lab, name, ["10.0.0.1", IPV6["10.0.0.1"]],
+                               port=5353),
+             vip=[VIP, VIP6], protocol="udp")
+        for vlan, name in ((100, "s1"), (200, "s2")))))
+    for ipv6 in False, True:
+        with Echo(lab, [5353], servers=["s1", "s2"], ipv6=ipv6):
+            for client, name in ("c1", "s1"), ("c2", "s2"):
+                sock = udp_socket(lab.hosts[client], ipv6=ipv6)
+                for size in 4000, 100, 9000:
+                    assert ask(sock, VIP6 if ipv6 else VIP, 80,
+                               b"x" * size) == (name, 5353)
+
+
 def test_removed_from_an_access_port(net):
     """What is left of its connections goes on there."""
     lab = net

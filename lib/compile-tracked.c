@@ -241,11 +241,13 @@ emit_snat(struct compiler *c, const struct assignment *a,
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN_SNAT,
                   cookie_make(COOKIE_FORWARD, a->id, to->member), loc);
 
-    if (pool->path.snat && ip_is_v4(source->ip)) {
+    if (ip_is_v4(source->ip)) {
         compile_arp_side(c, pool, to->server, to->port, source->ip);
-    } else if (pool->path.snat) {
+    } else {
         compile_neighbor_side(c, pool, to->server, to->port, source->ip);
-        compile_snat_errors(c, to->member, source->ip, loc);
+        if (pool->path.snat) {
+            compile_snat_errors(c, to->member, source->ip, loc);
+        }
     }
 }
 

@@ -144,6 +144,26 @@ def test_server_on_an_access_port(net, connections):
     assert None not in tags(at_client, outgoing=True)
 
 
+def test_client_and_server_behind_one_trunk(make_lab):
+    """In different VLANs, so that the server has to ask for the VIP, which it
+    sees instead of its client, in its own."""
+    lab = make_lab(servers=1, clients=2, ipv6=True)
+    enter_vlan(lab, "c1", 100, "10.0.1.1")
+    lab.run("c1", "ip", "address", "add", "fd00::1:1/64", "dev", "eth0",
+            "nodad")
+    s1 = lab.hosts["s1"]
+    lab.vsctl("del-port", "br0", s1.port, "--", "add-port", "v-c1", s1.port,
+              "tag=300")
+    s1.port = lab.hosts["c1"].port
+    lab.serve("s1", 8080)
+    apply(lab, lab.file(pool(
+        lab, 100, server(lab, "s1", ["10.0.0.1", "fd00::1"], vlan=300),
+        vip=[VIP, VIP6])))
+    for vip in VIP, VIP6:
+        traffic = lab.connect("c1", vip, 80, 20, peer=vip)
+        assert not traffic.failures and traffic["s1"] == 20
+
+
 def test_fragments_of_one_vip_in_two_vlans(net):
     """Another VLAN's pool is not meant, though a connection begins with
     fragments."""

@@ -354,6 +354,44 @@ slots_apportion(const struct slot_demand *demand, const uint16_t *installed,
     free(c.list);
 }
 
+/* Whether each server owns its quota of 'installed'. */
+static bool
+are_owned(const uint16_t *quotas, size_t n, const uint16_t *installed,
+          size_t n_slots)
+{
+    uint16_t *owned = lb_xcalloc(n + 1, sizeof *owned);
+    bool equal;
+
+    for (size_t s = 0; s < n_slots; s++) {
+        if (installed[s] != SLOT_NONE) {
+            owned[installed[s]]++;
+        }
+    }
+    equal = !memcmp(owned, quotas, n * sizeof *owned);
+    free(owned);
+    return equal;
+}
+
+void
+slots_apportion_homes(const struct slot_demand *demand,
+                      const uint16_t *installed, const uint16_t *homes,
+                      size_t n_slots, uint16_t *quotas)
+{
+    uint16_t *mine;
+
+    slots_apportion(demand, installed, n_slots, quotas);
+    if (!installed || !homes
+        || are_owned(quotas, demand->n, installed, n_slots)) {
+        return;
+    }
+    mine = lb_xcalloc(n_slots, sizeof *mine);
+    for (size_t s = 0; s < n_slots; s++) {
+        mine[s] = homes[s] != SLOT_NONE ? homes[s] : installed[s];
+    }
+    slots_apportion(demand, mine, n_slots, quotas);
+    free(mine);
+}
+
 void
 slots_fractions(const struct slot_demand *demand, double *fractions)
 {

@@ -258,25 +258,6 @@ drop_no_homes(uint16_t *homes, size_t n_slots)
     return NULL;
 }
 
-/* Fills in '*quotas' for the servers of 'demand'.  For a tie it counts whose
- * slots were whose: who gets his back gets all of them. */
-static void
-apportion(const struct pool *pool, const struct pool_demand *demand,
-          const uint16_t *owners, const uint16_t *homes, uint16_t *quotas)
-{
-    uint16_t *mine = NULL;
-
-    if (owners && homes) {
-        mine = lb_xcalloc(pool->n_slots, sizeof *mine);
-        for (size_t s = 0; s < pool->n_slots; s++) {
-            mine[s] = homes[s] != SLOT_NONE ? homes[s] : owners[s];
-        }
-    }
-    slots_apportion(&demand->slots, mine ? mine : owners, pool->n_slots,
-                    quotas);
-    free(mine);
-}
-
 /* Returns the table of 'tier', which stays as close to that of 'old' as it
  * can, and stores in '*new_homes', unless NULL, whose slots they were. */
 static uint16_t *
@@ -293,7 +274,7 @@ make_table(const struct pool *pool, size_t tier, const struct assignment *old,
     struct pool_demand demand;
 
     pool_demand_init_tier(pool, tier, &demand);
-    apportion(pool, &demand, owners, homes, quotas);
+    slots_apportion_homes(&demand.slots, owners, homes, pool->n_slots, quotas);
     slots_assign(demand.servers, n, quotas, owners, homes, pool->n_slots,
                  table);
     pool_demand_uninit(&demand);

@@ -241,7 +241,7 @@ emit_hold(struct compiler *c, const struct assignment *a, size_t tier)
 {
     struct ofputil_group_mod gm = {
         .type = OFPGT11_FF,
-        .group_id = group_make(GROUP_HOLD, tier_member(a, tier)),
+        .group_id = group_make(GROUP_HOLD_TIER, tier_member(a, tier)),
     };
 
     ovs_list_init(&gm.buckets);
@@ -304,6 +304,23 @@ compiler_put_stay(struct compiler *c, const struct assignment *a, size_t index)
     act_group(&c->acts, gm.group_id);
 }
 
+/* Adds a bucket for a client whose server is dead, in a pool that stays where
+ * it is: it goes there like one that is not known. */
+static void
+add_newcomer(struct compiler *c, const struct assignment *a,
+             struct ofputil_group_mod *gm)
+{
+    struct ofpbuf acts;
+
+    ofpbuf_init(&acts, 64);
+    act_set_u32(&acts, REG_MEMBER, 0);
+    act_set_u32(&acts, REG_AFFINITY, 0);
+    act_resubmit(&acts, compiler_table(c, TABLE_DISPATCH));
+    watch_always(c, add_bucket(gm, &acts), &a->pool->loc);
+}
+
+/* That one client has a server says nothing of where a pool stays, so the pin
+ * table does not hear of it. */
 uint32_t
 compiler_hold_server(struct compiler *c, const struct assignment *a,
                      size_t index)
@@ -312,16 +329,21 @@ compiler_hold_server(struct compiler *c, const struct assignment *a,
         .type = OFPGT11_FF,
         .group_id = group_make(GROUP_HOLD, a->members[index]),
     };
-    struct ofputil_bucket *bucket;
+    uint16_t port = watcher_find_port(c->watcher, a->pool,
+                                      &a->pool->servers[index]);
 
+    if (port == PORT_NONE) {
+        return OFPG_ANY;
+    }
     ovs_list_init(&gm.buckets);
-    bucket = chain_add_server(c, a, index, &gm);
-    if (bucket->watch_port == OFPP_ANY) {
-        gm.group_id = OFPG_ANY;
+    add_member(&gm, a->members[index], compiler_picked_table(c, a))->watch_port
+        = (OVS_FORCE ofp_port_t) port;
+    if (compiler_has_pin(a) && a->pool->affinity.by != AFFINITY_NONE) {
+        add_newcomer(c, a, &gm);
     } else {
         add_group(group_make(GROUP_CHAIN, a->id), &gm);
-        compiler_emit_group(c, &gm, &a->pool->loc);
     }
+    compiler_emit_group(c, &gm, &a->pool->loc);
     ofputil_uninit_group_mod(&gm);
     return gm.group_id;
 }

@@ -69,9 +69,7 @@ emit_server(struct compiler *c, const struct assignment *a,
 
 /* A server that tells its neighbours that it has the VIP takes all of the
  * VIP's traffic to itself.  It should not ("arp_ignore", "arp_announce"); if
- * it does, nobody hears of it.  (For an ARP request that also asks for the VIP
- * there is another flow of the same priority, which answers it: that is as
- * good.) */
+ * it does, nobody hears of it, whatever it asks for on the occasion. */
 static void
 emit_silence(struct compiler *c, const struct pool *pool,
              const struct server *server, const struct ip *vip, uint16_t port)
@@ -88,7 +86,7 @@ emit_silence(struct compiler *c, const struct pool *pool,
         match_set_icmp_code(&c->match, 0);
         match_set_nd_target(&c->match, &vip->addr);
     }
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SILENCE, 0, 0),
+    compiler_emit_entry(c, PRIORITY_SILENCE, cookie_make(COOKIE_SILENCE, 0, 0),
                         &server->loc);
 }
 

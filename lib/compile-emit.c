@@ -4,6 +4,7 @@
 #include "lib/compile-pool.h"
 
 #include <endian.h>
+#include <inttypes.h>
 #include <net/ethernet.h>
 
 #include <openvswitch/ofp-actions.h>
@@ -187,30 +188,43 @@ compiler_put_pass(struct compiler *c)
     act_resubmit(&c->acts, c->settings->entry_table);
 }
 
-/* Notes where 'group', unless that is NULL, comes from, and checks its size.
- */
+/* Notes where 'group' comes from, and checks its size. */
 static void
 finish_group(struct compiler *c, struct of_group *group,
              const struct source_loc *loc)
 {
-    if (group) {
-        group->loc = *loc;
-        if (group->message->size > MAX_GROUP) {
-            diag_error(c->diags, loc, "needs a group of %u bytes; above %d "
-                       "the switch may abort when it describes it",
-                       group->message->size, MAX_GROUP);
-        }
+    group->loc = *loc;
+    if (group->message->size > MAX_GROUP) {
+        diag_error(c->diags, loc, "needs a group of %u bytes; above %d "
+                   "the switch may abort when it describes it",
+                   group->message->size, MAX_GROUP);
     }
+}
+
+/* Complains that another group has the id 'group_id' already. */
+static void
+complain_of_group(struct compiler *c, uint32_t group_id,
+                  const struct source_loc *loc)
+{
+    diag_error(c->diags, loc, "needs group %"PRIu32", which something else in "
+               "this file needs with different buckets", group_id);
 }
 
 void
 compiler_emit_group(struct compiler *c, struct ofputil_group_mod *gm,
                     const struct source_loc *loc)
 {
+    struct of_group *group;
+
     if (gm->type != OFPGT11_SELECT) {
         group_mark(gm);
     }
-    finish_group(c, ofstate_add_group(c->desired, gm), loc);
+    group = ofstate_add_group(c->desired, gm);
+    if (group) {
+        finish_group(c, group, loc);
+    } else if (!ofstate_has_same_group(c->desired, gm)) {
+        complain_of_group(c, gm->group_id, loc);
+    }
 }
 
 void
@@ -218,9 +232,14 @@ compiler_emit_repeated(struct compiler *c, struct ofputil_group_mod *gm,
                        const struct group_repeat *repeats, size_t n,
                        const struct source_loc *loc)
 {
-    finish_group(c, ofstate_add_group_message(
-                        c->desired, gm->group_id,
-                        group_repeat_message(gm, repeats, n)), loc);
+    struct of_group *group = ofstate_add_group_message(
+        c->desired, gm->group_id, group_repeat_message(gm, repeats, n));
+
+    if (group) {
+        finish_group(c, group, loc);
+    } else {
+        complain_of_group(c, gm->group_id, loc);
+    }
 }
 
 void
@@ -355,6 +374,12 @@ compiler_match_side(struct compiler *c, const struct pool *pool,
     if (vlan != pool->path.vlan) {
         match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
     }
+}
+
+uint16_t
+compiler_vlan_step(const struct pool *pool)
+{
+    return pool->path.vlan != VLAN_ANY;
 }
 
 void

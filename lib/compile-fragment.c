@@ -20,7 +20,11 @@
  *     some pool, by the ports of its connection.  The last one to be committed
  *     decides for all; so the others go to the same pool if there is but one,
  *     and else nowhere.  From servers, those of no connection to a VIP are
- *     passed on, each by itself again.
+ *     passed on, each by itself again.  Where a server sees a VIP or "snat"
+ *     instead of a client, only connection tracking tells what it answers to
+ *     that from what it asks: so what is to such an address is looked up in
+ *     both zones, as for whole packets the ports have it, and the forward
+ *     table gives replies to the reverse table.
  *
  *   - In stateless pools there is no telling which pool a fragment is for, it
  *     hashes to another server than the next one, and ovs-vswitchd 3.1, when
@@ -66,7 +70,7 @@ is_ambiguous(const struct compiler *c, const struct pool *pool,
 
         if (ip_is_v4(vip) ? (other->connections == CONNECTIONS_TRACKED
                              && pool_may_be_meant(other, pool, vip))
-            : other != pool) {
+            : other != pool && other->path.vlan == pool->path.vlan) {
             return true;
         }
     }
@@ -95,6 +99,55 @@ emit_later(struct compiler *c, const struct assignment *a,
     }
 }
 
+/* Ends a flow for fragments to an address that servers may see as their
+ * client. */
+static void
+emit_lookup(struct compiler *c, const struct pool *pool,
+            enum layout_table table, uint16_t priority,
+            const struct source_loc *loc)
+{
+    compiler_match_fragment(c, true);
+    act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
+    act_ct_nat(&c->acts, path_zone(c->settings, pool),
+               compiler_table(c, table));
+    compiler_emit_entry(c, priority, cookie_make(COOKIE_FRAGMENT, 0, 0), loc);
+}
+
+void
+compile_fragments_back(struct compiler *c, const struct pool *pool,
+                       const struct ip *ip)
+{
+    match_to(c, pool, ip);
+    emit_lookup(c, pool, TABLE_FORWARD,
+                fragment_priority(pool) + 1 + compiler_vlan_step(pool),
+                &pool->loc);
+}
+
+static bool
+is_away(const struct pool *pool, const struct server *server)
+{
+    return path_server_vlan(pool, server) != pool->path.vlan;
+}
+
+/* What is in another VLAN than the pool is no request. */
+void
+compile_fragments_side(struct compiler *c, const struct pool *pool,
+                       const struct server *server, uint16_t port,
+                       const struct ip *source)
+{
+    const struct ip *ip = ips_find(&server->ips, ip_family(source));
+
+    if (ip && is_away(pool, server)) {
+        compiler_match_side(c, pool, server, port);
+        compiler_match_protocol(c, ip_family(ip),
+                                ip_is_v4(ip) ? pool->protocol : PROTOCOL_ANY);
+        compiler_match_ip_src(c, ip);
+        compiler_match_ip_dst(c, source);
+        emit_lookup(c, pool, TABLE_REVERSE, PRIORITY_FRAGMENT_SIDE,
+                    &server->loc);
+    }
+}
+
 void
 compile_fragments_to(struct compiler *c, const struct assignment *a,
                      const struct ip *vip)
@@ -102,12 +155,8 @@ compile_fragments_to(struct compiler *c, const struct assignment *a,
     const struct pool *pool = a->pool;
 
     match_to(c, pool, vip);
-    compiler_match_fragment(c, true);
-    act_ct_nat(&c->acts, path_zone(c->settings, pool),
-               compiler_table(c, TABLE_FORWARD));
-    compiler_emit_entry(c, fragment_priority(pool) + 1,
-                        cookie_make(COOKIE_FRAGMENT, 0, 0), &pool->loc);
-
+    emit_lookup(c, pool, TABLE_FORWARD, fragment_priority(pool) + 1,
+                &pool->loc);
     if (pool_scope(pool) == POOL_SCOPE_PORTS) {
         compiler_match_vlan(c, pool->path.vlan);
         compiler_match_ct(c, CT_NEW, CT_NEW | CT_INVALID);
@@ -175,7 +224,7 @@ compile_fragments_from(struct compiler *c, const struct pool *pool,
     compiler_match_fragment(c, true);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, PRIORITY_RETURN_FRAGMENT,
+    compiler_emit_entry(c, PRIORITY_RETURN_FRAGMENT + is_away(pool, server),
                         cookie_make(COOKIE_FRAGMENT, 0, 0), &server->loc);
 }
 

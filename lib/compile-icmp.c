@@ -208,8 +208,8 @@ compile_errors_to(struct compiler *c, const struct pool *pool,
         compiler_match_ip_dst(c, ip);
         act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
         put_lookup(c, pool, ip_family(ip));
-        compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_ERROR, 0, 0),
-                            &pool->loc);
+        compiler_emit_entry(c, PRIORITY_ENTRY + compiler_vlan_step(pool),
+                            cookie_make(COOKIE_ERROR, 0, 0), &pool->loc);
     }
     compiler_match_to(c, PROTOCOL_ANY, ip, NULL);
     compiler_emit(c, compiler_table(c, TABLE_ERROR), 5,
@@ -256,7 +256,8 @@ compile_errors_from(struct compiler *c, const struct pool *pool,
         match_icmp(c, family, types[i]);
         match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
         put_lookup(c, pool, family);
-        compiler_emit_entry(c, PRIORITY_RETURN_ERROR,
+        compiler_emit_entry(c, (PRIORITY_RETURN_ERROR
+                                + compiler_vlan_step(pool)),
                             cookie_make(COOKIE_ERROR, 0, 0), &server->loc);
     }
 }

@@ -86,7 +86,7 @@ emit_pinned(struct compiler *c, const struct assignment *a, size_t tier)
 
     match_set_reg(&c->match, REG_POOL - MFF_REG0, a->id);
     match_set_reg(&c->match, REG_PIN - MFF_REG0, PIN_GO | member);
-    act_group(&c->acts, group_make(GROUP_HOLD, member));
+    act_group(&c->acts, group_make(GROUP_HOLD_TIER, member));
     compiler_emit(c, compiler_table(c, TABLE_PIN), 20,
                   cookie_make(COOKIE_PINNED, a->id, member), &a->pool->loc);
 }

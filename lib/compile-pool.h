@@ -75,12 +75,13 @@ void compiler_emit_seen(struct compiler *, enum layout_priority,
 void compiler_put_pass(struct compiler *);
 
 /* Adds a group; 'gm' is still the caller's.  What is no select group gets its
- * mark here. */
+ * mark here.  The same group may be emitted more than once; a different one of
+ * the same id is an error. */
 void compiler_emit_group(struct compiler *, struct ofputil_group_mod *gm,
                          const struct source_loc *loc);
 
 /* Adds a select group of 'n' buckets, which are those of 'gm' as 'repeats' has
- * it. */
+ * it; only once. */
 void compiler_emit_repeated(struct compiler *, struct ofputil_group_mod *gm,
                             const struct group_repeat *repeats, size_t n,
                             const struct source_loc *loc);
@@ -127,6 +128,10 @@ void compiler_change_vlan(struct compiler *, uint16_t from, uint16_t to);
 void compiler_match_side(struct compiler *, const struct pool *,
                          const struct server *server, uint16_t port);
 
+/* What is added to the priority of a flow that takes in packets by something
+ * that pools within a VLAN and without may share: 1 for the first. */
+uint16_t compiler_vlan_step(const struct pool *);
+
 /* Match a state of connection tracking: bits of 'mask' as in 'state', which
  * has CT_TRACKED implied. */
 void compiler_match_ct(struct compiler *, uint32_t state, uint32_t mask);
@@ -165,9 +170,9 @@ void compiler_put_server(const struct compiler *, const struct assignment *,
                          size_t index, struct ofpbuf *acts);
 
 /* For flows that choose a server themselves: adds a group that gives packets
- * to server 'index' as long as it is alive and else goes through the pool's
- * chain.  Returns its id, or OFPG_ANY if nobody watches the server: then it
- * needs none. */
+ * to server 'index' as long as it is alive and else has the pool choose.
+ * Returns its id, or OFPG_ANY if nobody watches the server: then it needs
+ * none. */
 uint32_t compiler_hold_server(struct compiler *, const struct assignment *,
                               size_t index);
 
@@ -336,10 +341,16 @@ void compile_errors_untracked(struct compiler *, const struct pool *,
                               const struct ip *vip);
 
 /* Emit the flows that have connection tracking look at fragments: those to
- * 'vip' of the pool, and those from the address 'ip' of 'server', which is
- * behind 'port'. */
+ * 'vip' of the pool; those to 'ip', which its servers see instead of clients,
+ * and, of 'server' behind 'port', to such an address 'source' out of another
+ * VLAN; and those from the address 'ip' of 'server'. */
 void compile_fragments_to(struct compiler *, const struct assignment *,
                           const struct ip *vip);
+void compile_fragments_back(struct compiler *, const struct pool *,
+                            const struct ip *ip);
+void compile_fragments_side(struct compiler *, const struct pool *,
+                            const struct server *, uint16_t port,
+                            const struct ip *source);
 void compile_fragments_from(struct compiler *, const struct pool *,
                             const struct server *, const struct ip *ip,
                             uint16_t port);

@@ -48,13 +48,15 @@ emit_answer(struct compiler *c, const struct pool *pool,
                                 htonl(ip_v4(&mask)));
     }
     compiler_put_arp_reply(c, &pool->vip_mac, NULL);
-    compiler_emit_entry(c, PRIORITY_RETURN,
+    compiler_emit_entry(c, PRIORITY_PROXY,
                         cookie_make(COOKIE_PROXY_ARP, 0, 0), &server->loc);
 }
 
 /* What a server sends to the VIP's MAC is looked at: a reply goes to its
  * client, and anything else is for an address that has been answered for,
- * where it cannot get.  It must not be flooded in search of that MAC. */
+ * where it cannot get.  It must not be flooded in search of that MAC.  Another
+ * pool may have a server behind the same port, in another VLAN: what that one
+ * sends comes first. */
 static void
 emit_rest(struct compiler *c, const struct pool *pool,
           const struct server *server, uint16_t port)
@@ -68,12 +70,12 @@ emit_rest(struct compiler *c, const struct pool *pool,
     match_set_dl_type(&c->match, htons(ETHERTYPE_IP));
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, PRIORITY_RETURN, cookie_make(COOKIE_PROXY, 0, 0),
+    compiler_emit_entry(c, PRIORITY_PROXY, cookie_make(COOKIE_PROXY, 0, 0),
                         &server->loc);
 
     match_set_in_port(&c->match, (OVS_FORCE ofp_port_t) port);
     match_set_dl_dst(&c->match, mac);
-    compiler_emit_seen(c, PRIORITY_RETURN, cookie_make(COOKIE_PROXY, 0, 0),
+    compiler_emit_seen(c, PRIORITY_PROXY, cookie_make(COOKIE_PROXY, 0, 0),
                        &server->loc);
 }
 

@@ -162,7 +162,9 @@ compiler_put_slot(struct compiler *c, const struct assignment *a)
 {
     bool v4 = c->match.flow.dl_type == htons(ETHERTYPE_IP);
 
+    /* Others may have used the register, and not all of it is set. */
     act_set_u32(&c->acts, REG_POOL, a->id);
+    act_set_u32(&c->acts, REG_SLOT, 0);
     switch (pool_selection(a->pool)) {
     case POLICY_BY_CONNECTION:
     case POLICY_BY_CLIENT:

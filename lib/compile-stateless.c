@@ -186,6 +186,7 @@ emit_guarded_return(struct compiler *c, const struct assignment *a,
                           : MFF_IPV6_DST, REG_SCRATCH);
     act_set_u32(&c->acts, REG_MEMBER, member);
     act_set_u32(&c->acts, REG_POOL, a->id);
+    act_set_u32(&c->acts, REG_KNOWN, 0);
     act_resubmit(&c->acts, compiler_table(c, TABLE_GUARD));
     act_resubmit(&c->acts, compiler_table(c, TABLE_RETURN));
     compiler_emit_entry(c, PRIORITY_RETURN,

@@ -241,31 +241,49 @@ emit_snat(struct compiler *c, const struct assignment *a,
     compiler_emit(c, compiler_table(c, TABLE_FORWARD), PRIORITY_KNOWN_SNAT,
                   cookie_make(COOKIE_FORWARD, a->id, to->member), loc);
 
-    if (pool->path.snat && ip_is_v4(source->ip)) {
+    if (ip_is_v4(source->ip)) {
         compile_arp_side(c, pool, to->server, to->port, source->ip);
-    } else if (pool->path.snat) {
+    } else {
         compile_neighbor_side(c, pool, to->server, to->port, source->ip);
-        compile_snat_errors(c, to->member, source->ip, loc);
+        if (pool->path.snat) {
+            compile_snat_errors(c, to->member, source->ip, loc);
+        }
     }
+}
+
+/* The priority of the flow for what 'server' sends to an address that it sees
+ * as its client. */
+static uint16_t
+snat_priority(const struct pool *pool, const struct server *server)
+{
+    bool is_away = path_server_vlan(pool, server) != pool->path.vlan;
+
+    return ((pool_scope(pool) == POOL_SCOPE_ALL ? PRIORITY_ENTRY_ALL
+             : PRIORITY_ENTRY) + compiler_vlan_step(pool) + is_away);
 }
 
 /* What the server sends to 'source', first look: if it is for a client that it
  * does not see, that one gets its address again, then the server that of the
- * VIP. */
+ * VIP.  In the pool's VLAN all servers share the flow. */
 static void
 emit_snat_return(struct compiler *c, const struct assignment *a,
                  const struct destination *to,
                  const struct snat_source *source)
 {
     const struct pool *pool = a->pool;
+    const struct ip *ip = ips_find(&to->server->ips, ip_family(source->ip));
 
     compiler_match_side(c, pool, to->server, to->port);
+    if (ip && path_server_vlan(pool, to->server) != pool->path.vlan) {
+        compiler_match_ip_src(c, ip);
+    }
     compiler_match_to(c, pool->protocol, source->ip, &source->ports);
     act_ct_nat(&c->acts, path_snat_zone(c->settings, pool), CT_HERE);
     act_ct_nat(&c->acts, path_zone(c->settings, pool),
                compiler_table(c, TABLE_REVERSE));
-    compiler_emit_entry(c, PRIORITY_ENTRY, cookie_make(COOKIE_SNAT, 0, 0),
-                        &to->server->loc);
+    compiler_emit_entry(c, snat_priority(pool, to->server),
+                        cookie_make(COOKIE_SNAT, 0, 0), &to->server->loc);
+    compile_fragments_side(c, pool, to->server, to->port, source->ip);
 }
 
 /* Server to client, first look.  Pools that share the server share the
@@ -377,6 +395,7 @@ compile_tracked(struct compiler *c, const struct assignment *a)
     }
     for (size_t i = 0; i < a->pool->path.snat_ips.n; i++) {
         compile_errors_to(c, a->pool, &a->pool->path.snat_ips.ip[i]);
+        compile_fragments_back(c, a->pool, &a->pool->path.snat_ips.ip[i]);
     }
     compile_look(c, a->pool);
     for (size_t i = 0; i < a->n_leaving; i++) {
@@ -449,6 +468,16 @@ emit_restore(struct compiler *c)
                   cookie_make(COOKIE_RESTORE, 0, 0), NULL);
 }
 
+/* Replies among what is to a VIP: see lib/compile-fragment.c. */
+static void
+emit_fragment_replies(struct compiler *c)
+{
+    compiler_match_ct(c, CT_SNAT, CT_SNAT);
+    act_resubmit(&c->acts, compiler_table(c, TABLE_REVERSE));
+    compiler_emit(c, compiler_table(c, TABLE_FORWARD), 5,
+                  cookie_make(COOKIE_FRAGMENT, 0, 0), NULL);
+}
+
 /* What comes from a server's port but is no part of a connection to a VIP goes
  * back to the entry table as it came, marked as seen, for the bridge's own
  * flows.  A packet of a connection whose server is no longer known has had its
@@ -458,6 +487,7 @@ compile_tracked_common(struct compiler *c)
 {
     emit_reply(c);
     emit_restore(c);
+    emit_fragment_replies(c);
     compile_errors_common(c);
 
     compiler_match_ct(c, CT_SNAT, CT_SNAT);

@@ -49,6 +49,9 @@
 /* Messages to send before waiting for the switch to have done them. */
 #define BATCH 1000
 
+/* Room for what format_ports() makes. */
+#define PORTS_STRLEN 64
+
 struct conntrack_target
 conntrack_target(const struct pool *pool, const struct ip *vip,
                  const struct server *server, uint16_t member)
@@ -225,18 +228,32 @@ flush_found(struct session *session, uint16_t zone,
     return true;
 }
 
+/* What tells the connections of a protocol between two addresses apart, as
+ * the control socket has it. */
+static const char *
+format_ports(const struct connection *c, char buf[PORTS_STRLEN])
+{
+    if (c->protocol == IPPROTO_ICMP || c->protocol == IPPROTO_ICMPV6) {
+        snprintf(buf, PORTS_STRLEN, "icmp_id=%d,icmp_type=%d,icmp_code=0",
+                 c->icmp_id, c->icmp_type);
+    } else {
+        snprintf(buf, PORTS_STRLEN, "ct_tp_src=%d,ct_tp_dst=%d",
+                 c->client_port, c->vip_port);
+    }
+    return buf;
+}
+
 /* Flushes one connection over the control socket. */
 static bool
 control_flush(struct conntrack *ct, uint16_t zone, const struct connection *c,
               char **why)
 {
     const char *family = ip_is_v4(&c->vip) ? "nw" : "ipv6";
-    char src[IP_STRLEN], dst[IP_STRLEN];
-    char *tuple = lb_xasprintf("ct_%s_src=%s,ct_%s_dst=%s,ct_nw_proto=%d,"
-                               "ct_tp_src=%d,ct_tp_dst=%d",
+    char src[IP_STRLEN], dst[IP_STRLEN], ports[PORTS_STRLEN];
+    char *tuple = lb_xasprintf("ct_%s_src=%s,ct_%s_dst=%s,ct_nw_proto=%d,%s",
                                family, ip_format(&c->client, src),
                                family, ip_format(&c->vip, dst),
-                               c->protocol, c->client_port, c->vip_port);
+                               c->protocol, format_ports(c, ports));
     char *zone_arg = lb_xasprintf("zone=%d", zone);
     const char *const args[] = { ct->datapath, zone_arg, tuple, NULL };
     char *reply;

@@ -15,6 +15,7 @@
 #include "lib/found.h"
 #include "lib/layout.h"
 #include "lib/oftext.h"
+#include "lib/path.h"
 #include "lib/reach.h"
 #include "lib/slots.h"
 #include "lib/summary.h"
@@ -311,6 +312,7 @@ is_own_group(const struct explanation *e, uint32_t group_id)
     switch (group_kind(group_id)) {
     case GROUP_TIER:
     case GROUP_HOLD:
+    case GROUP_HOLD_TIER:
     case GROUP_STAY:
         return explain_find_member(e->assignment, id) != SIZE_MAX;
     default:
@@ -497,13 +499,43 @@ note_dead(struct explanation *e, const struct reach *reach)
     }
 }
 
+/* What 'server' of 'pool' sees as the client of its own connections, or NULL
+ * if it gets none: see lib/compile-tracked.c, lib/compile-stateless.c. */
+static const struct ip *
+find_own_client(const struct pool *pool, const struct server *server,
+                enum family family)
+{
+    const struct ip *snat = ips_find(&pool->path.snat_ips, family);
+    bool can = pool_scope(pool) == POOL_SCOPE_PORTS;
+
+    if (pool->connections == CONNECTIONS_STATELESS) {
+        can = can && !server->via.n
+              && path_server_vlan(pool, server) == pool->path.vlan;
+    }
+    return snat ? snat : can ? ips_find(&pool->vips, family) : NULL;
+}
+
 /* Notes what concerns the client. */
 static void
 note_client(struct explanation *e)
 {
-    if (e->answer == EXPLAIN_SERVER
-        && ips_contain(&get_server(e, e->server)->ips,
-                       &e->packet.tuple.src)) {
+    const struct pool *pool = e->assignment->pool;
+    const struct ip *client = &e->packet.tuple.src;
+    const struct ip *seen;
+    char text[IP_STRLEN];
+
+    if (e->answer != EXPLAIN_SERVER
+        || !ips_contain(&get_server(e, e->server)->ips, client)) {
+        return;
+    }
+    seen = find_own_client(pool, get_server(e, e->server), ip_family(client));
+    if (pool->connections == CONNECTIONS_DIRECT) {
+        add_note(e, "the client is that server, which has the VIP itself: its "
+                 "connections never leave it");
+    } else if (seen) {
+        add_note(e, "the client is that server, which sees %s instead of "
+                 "itself", ip_format(seen, text));
+    } else {
         add_note(e, "the client is that server, and a switch sends no packet "
                  "back where it came from: there will be no connection");
     }

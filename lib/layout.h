@@ -64,12 +64,15 @@ enum layout_table {
     LAYOUT_N_TABLES = 16        /* Reserved, for what is to come. */
 };
 
-/* Priorities in the entry table, counted from "priority:". */
+/* Priorities in the entry table, counted from "priority:".  Where one pool may
+ * say which VLAN it is in and another one does not, the first has the next
+ * higher one: see compiler_vlan_step(). */
 enum layout_priority {
-    PRIORITY_RETURN = 0,        /* From servers. */
-    PRIORITY_RETURN_ERROR = 1,  /* ICMP errors. */
-    PRIORITY_RETURN_OWN = 2,    /* From servers to VIPs, but an answer. */
-    PRIORITY_RETURN_FRAGMENT = 3,
+    PRIORITY_PROXY = 0,         /* From servers' ports to the VIP's MAC. */
+    PRIORITY_RETURN = 1,        /* From servers. */
+    PRIORITY_RETURN_ERROR = 2,  /* ICMP errors. */
+    PRIORITY_RETURN_OWN = 3,    /* From servers to VIPs, but an answer. */
+    PRIORITY_RETURN_FRAGMENT = 2,   /* From other VLANs, one more. */
     PRIORITY_ECHO = 3,          /* Pings of VIPs. */
 
     /* To VIPs, above the rest: servers may be clients.  From pools that take
@@ -78,11 +81,16 @@ enum layout_priority {
     PRIORITY_ENTRY_PROTOCOL = 6,
     PRIORITY_ENTRY = 8,
 
+    PRIORITY_SILENCE = 9,       /* Claims of VIPs by direct servers. */
     PRIORITY_CHECK = 9,         /* Answers to checks from the switch. */
 
     /* Fragments, which may be for any of these. */
     PRIORITY_FRAGMENT_ALL = 10,
-    PRIORITY_FRAGMENT = 12
+    PRIORITY_FRAGMENT = 12,
+    PRIORITY_FRAGMENT_SIDE = 15,    /* From servers in other VLANs. */
+
+    PRIORITY_FIRST = PRIORITY_PROXY,
+    PRIORITY_LAST = PRIORITY_FRAGMENT_SIDE
 };
 
 /* Priority of the flow that "fallback: normal" adds to the entry table. */
@@ -197,10 +205,11 @@ enum group_kind {
     GROUP_MAIN = 0x6c62,        /* A pool's servers: its first tier. */
     GROUP_TIER = 0x6c63,        /* Another tier, by its first member. */
     GROUP_CHAIN = 0x6c64,       /* A pool's tiers, by what is alive. */
-    GROUP_HOLD = 0x6c65,        /* A tier or server, by its first member, as
-                                 * long as it is alive; else the chain. */
+    GROUP_HOLD = 0x6c65,        /* A server, as long as it is alive; else the
+                                 * chain. */
     GROUP_SLOTS_LOW = 0x6c66,   /* Second step, by client. */
     GROUP_SLOTS = 0x6c67,       /* First step to a slot that is a flow. */
+    GROUP_HOLD_TIER = 0x6c68,   /* Likewise a tier, by its first member. */
     GROUP_STAY = 0x6c69,        /* A server whose turn it is or that a client
                                  * has, and whether it is alive. */
     GROUP_KIND_LAST = 0x6c6a    /* Reserved up to here. */

@@ -28,6 +28,8 @@ leaving_add(struct assignment *a, const struct server *server,
     leaving->member = member;
     leaving->server.name = lb_xstrdup(server->name);
     leaving->server.ips = server->ips;
+    leaving->server.via = server->via;
+    leaving->server.vlan = server->vlan;
     leaving->server.port = server->port;
     leaving->server.mac = *server_mac(server);
     leaving->server.has_mac = true;

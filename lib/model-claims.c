@@ -6,9 +6,12 @@
  * A packet to a VIP goes to one pool: of those that want it, the one that is
  * most particular about it (enum pool_scope), and among equals there must be
  * no choice.  What comes from a server's port can be the reply of one
- * stateless pool only, as it is known by address and port alone.
+ * stateless pool only, as it is known by address and port alone.  And of
+ * tracked pools, only those of one VLAN can have the same server there: each
+ * VLAN has a zone of connection tracking, and what a server sends is looked up
+ * in one.
  *
- * Both are the same question about ranges.  A protocol and a port are taken
+ * All are the same question about ranges.  A protocol and a port are taken
  * for one number, so that each claim is a range of numbers at an address. */
 
 #include "lib/model-internal.h"
@@ -16,11 +19,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/path.h"
+
 #define CLAIM_LAST (UINT32_C(255) << 16 | UINT16_MAX)
+
+/* What a claim is about. */
+enum claim_kind {
+    CLAIM_REQUESTS,             /* To a VIP. */
+    CLAIM_REPLIES,              /* From a server. */
+    CLAIM_FRAGMENTS             /* From one in another VLAN than the pool:
+                                 * they have no ports. */
+};
+
+/* Claims that may reach further than others without being at odds with what
+ * these are at odds with. */
+enum claim_class {
+    CLASS_STATELESS,
+    CLASS_DIRECT,
+    CLASS_TRACKED,
+    CLASS_AWAY,                 /* Tracked, and the server is in another
+                                 * VLAN. */
+    N_CLASSES
+};
 
 /* What a pool wants of the packets to its VIP or, with a 'server', from
  * there. */
 struct claim {
+    enum claim_kind kind;
     const struct pool *pool;
     const struct server *server;
     const struct node *node;    /* Of the pool, or of the server. */
@@ -48,14 +73,14 @@ add_range(struct claims *claims, struct claim claim, uint32_t first,
     claims->claims[claims->n++] = claim;
 }
 
-/* Adds what 'claim' says of 'ports' of its pool's protocol. */
+/* Adds what 'claim' says of 'ports' of 'protocol'. */
 static void
 add_claim(struct claims *claims, const struct claim *claim,
-          const struct port_set *ports)
+          enum protocol protocol, const struct port_set *ports)
 {
-    uint32_t base = (uint32_t) claim->pool->protocol << 16;
+    uint32_t base = (uint32_t) protocol << 16;
 
-    if (claim->pool->protocol == PROTOCOL_ANY) {
+    if (protocol == PROTOCOL_ANY) {
         add_range(claims, *claim, 0, CLAIM_LAST);
     } else if (!ports->n) {
         add_range(claims, *claim, base, base | UINT16_MAX);
@@ -71,7 +96,23 @@ add_claim(struct claims *claims, const struct claim *claim,
 static uint16_t
 vlan(const struct claim *claim)
 {
-    return claim->pool->path.vlan;
+    return (claim->server ? path_server_vlan(claim->pool, claim->server)
+            : claim->pool->path.vlan);
+}
+
+static enum claim_class
+class(const struct claim *claim)
+{
+    switch (claim->pool->connections) {
+    case CONNECTIONS_STATELESS:
+        return CLASS_STATELESS;
+    case CONNECTIONS_DIRECT:
+        return CLASS_DIRECT;
+    case CONNECTIONS_TRACKED:
+    default:
+        return (vlan(claim) == claim->pool->path.vlan ? CLASS_TRACKED
+                : CLASS_AWAY);
+    }
 }
 
 static int
@@ -137,14 +178,45 @@ report_replies(const struct claim *claim, const struct claim *other,
               connections_name(other->pool->connections));
 }
 
+static void
+report_vlans(const struct claim *claim, const struct claim *other,
+             struct diags *diags)
+{
+    char owner[OWNER_SIZE], text[CLAIM_STRLEN], number[VLAN_STRLEN];
+
+    diag_error(diags, node_locate(claim->node, "ip"),
+               "%s: %s in vlan %s is in a pool of another vlan too, and there "
+               "is no telling whose replies it sends",
+               owner_format("server", claim->server->name, owner),
+               format_overlap(claim, other, text),
+               vlan_format(vlan(claim), number));
+    diag_note(diags, node_locate(other->node, "ip"), "%s (vlan %s) has it",
+              owner_format("pool", other->pool->name, owner),
+              vlan_format(other->pool->path.vlan, number));
+}
+
+/* Whether the replies of two claims are looked up in one zone each, not the
+ * same. */
+static bool
+are_zones_apart(const struct claim *a, const struct claim *b)
+{
+    return (a->kind == CLAIM_FRAGMENTS
+            ? a->pool->path.vlan != b->pool->path.vlan
+            : (a->kind == CLAIM_REPLIES
+               && a->pool->connections == CONNECTIONS_TRACKED
+               && b->pool->connections == CONNECTIONS_TRACKED
+               && class(a) != class(b)));
+}
+
 /* Whether two claims that overlap cannot be together. */
 static bool
 is_clash(const struct claim *a, const struct claim *b)
 {
     return (a->pool != b->pool
-            && (!a->server
+            && (a->kind == CLAIM_REQUESTS
                 || a->pool->connections == CONNECTIONS_STATELESS
-                || b->pool->connections == CONNECTIONS_STATELESS));
+                || b->pool->connections == CONNECTIONS_STATELESS
+                || are_zones_apart(a, b)));
 }
 
 /* Reports if 'claim' is about something that 'other', unless NULL, is about as
@@ -157,17 +229,18 @@ check_pair(const struct claim *claim, const struct claim *other,
         const struct claim *a = claim->order > other->order ? claim : other;
         const struct claim *b = a == claim ? other : claim;
 
-        (claim->server ? report_replies : report_vip)(a, b, diags);
+        (a->kind == CLAIM_REQUESTS ? report_vip
+         : are_zones_apart(a, b) ? report_vlans : report_replies)(a, b, diags);
     }
 }
 
 /* Goes through the claims from the lowest to the highest.  Those met so far
- * overlap the next one if the one of them does that reaches furthest;
- * stateless ones and others are watched apart. */
+ * overlap the next one if the one of them does that reaches furthest; each
+ * class is watched apart. */
 static void
 check_all(struct claims *claims, struct diags *diags)
 {
-    const struct claim *furthest[2] = { NULL, NULL };
+    const struct claim *furthest[N_CLASSES] = { NULL };
 
     if (claims->n) {
         qsort(claims->claims, claims->n, sizeof *claims->claims,
@@ -175,18 +248,18 @@ check_all(struct claims *claims, struct diags *diags)
     }
     for (size_t i = 0; i < claims->n; i++) {
         const struct claim *claim = &claims->claims[i];
-        bool stateless = claim->pool->connections == CONNECTIONS_STATELESS;
+        const struct claim **mine = &furthest[class(claim)];
 
         if (i && (claim->scope != claim[-1].scope
                   || vlan(claim) != vlan(&claim[-1])
                   || !ip_equal(claim->ip, claim[-1].ip))) {
-            furthest[0] = furthest[1] = NULL;
+            memset(furthest, 0, sizeof furthest);
         }
-        check_pair(claim, furthest[0], diags);
-        check_pair(claim, furthest[1], diags);
-        if (!furthest[stateless]
-            || furthest[stateless]->last < claim->last) {
-            furthest[stateless] = claim;
+        for (size_t j = 0; j < N_CLASSES; j++) {
+            check_pair(claim, furthest[j], diags);
+        }
+        if (!*mine || (*mine)->last < claim->last) {
+            *mine = claim;
         }
     }
 }
@@ -201,23 +274,39 @@ add_vips(struct claims *claims, const struct pool *pool,
 
     for (size_t i = 0; i < pool->vips.n; i++) {
         claim.ip = &pool->vips.ip[i];
-        add_claim(claims, &claim, &pool->ports);
+        add_claim(claims, &claim, pool->protocol, &pool->ports);
+    }
+}
+
+/* Of IPv6, not even the protocol is known: see lib/compile-fragment.c. */
+static void
+add_fragments(struct claims *claims, struct claim claim)
+{
+    const struct port_set every = { .n = 0 };
+
+    claim.kind = CLAIM_FRAGMENTS;
+    if (class(&claim) == CLASS_AWAY) {
+        add_claim(claims, &claim, (ip_is_v4(claim.ip) ? claim.pool->protocol
+                                   : PROTOCOL_ANY), &every);
     }
 }
 
 static void
-add_servers(struct claims *claims, const struct pool *pool)
+add_servers(struct claims *replies, struct claims *fragments,
+            const struct pool *pool)
 {
     for (size_t i = 0; i < pool->n_servers; i++) {
         const struct server *server = &pool->servers[i];
         struct port_set ports = server_ports(pool, server);
         struct claim claim = {
-            .pool = pool, .server = server, .node = server->node
+            .kind = CLAIM_REPLIES, .pool = pool, .server = server,
+            .node = server->node
         };
 
         for (size_t j = 0; j < server->ips.n; j++) {
             claim.ip = &server->ips.ip[j];
-            add_claim(claims, &claim, &ports);
+            add_claim(replies, &claim, pool->protocol, &ports);
+            add_fragments(fragments, claim);
         }
     }
 }
@@ -227,6 +316,7 @@ model_check_claims(const struct model *model, const struct node *pools_node,
                    struct diags *diags)
 {
     struct claims vips = { .n = 0 }, replies = { .n = 0 };
+    struct claims fragments = { .n = 0 };
 
     for (size_t i = 0; i < model->n_pools; i++) {
         const struct pool *pool = model->pools[i];
@@ -234,13 +324,15 @@ model_check_claims(const struct model *model, const struct node *pools_node,
 
         if (pool_ports_are_read(pool, node)) {
             add_vips(&vips, pool, node);
-            add_servers(&replies, pool);
+            add_servers(&replies, &fragments, pool);
         }
     }
     check_all(&vips, diags);
     check_all(&replies, diags);
+    check_all(&fragments, diags);
     free(vips.claims);
     free(replies.claims);
+    free(fragments.claims);
 }
 
 const char *

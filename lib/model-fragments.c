@@ -36,7 +36,8 @@ bool
 pool_may_be_meant(const struct pool *other, const struct pool *pool,
                   const struct ip *vip)
 {
-    return (other != pool && ips_contain(&other->vips, vip)
+    return (other != pool && other->path.vlan == pool->path.vlan
+            && ips_contain(&other->vips, vip)
             && (other->protocol == pool->protocol
                 || other->protocol == PROTOCOL_ANY
                 || pool->protocol == PROTOCOL_ANY));

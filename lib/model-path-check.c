@@ -44,13 +44,12 @@ format_key(struct path_checker *c, const struct ip *ip)
 
 /* The same address in another VLAN is another host. */
 static const char *
-format_vlan_key(struct path_checker *c, const struct ip *ip,
-                const struct pool *pool)
+format_vlan_key(struct path_checker *c, const struct ip *ip, uint16_t vlan)
 {
     char buf[IP_STRLEN], number[VLAN_STRLEN];
 
     return arena_printf(&c->arena, "%s %s", ip_format(ip, buf),
-                        vlan_format(pool->path.vlan, number));
+                        vlan_format(vlan, number));
 }
 
 /* Noting. */
@@ -73,9 +72,11 @@ static void
 note_server(struct path_checker *c, const struct pool *pool,
             const struct server *server)
 {
+    uint16_t vlan = path_server_vlan(pool, server);
+
     for (size_t i = 0; i < server->ips.n; i++) {
         const struct ip *ip = &server->ips.ip[i];
-        const char *key = format_vlan_key(c, ip, pool);
+        const char *key = format_vlan_key(c, ip, vlan);
 
         take(c, &c->servers, key, pool, server->node);
         if (pool->path.vlan != VLAN_ANY) {
@@ -86,7 +87,7 @@ note_server(struct path_checker *c, const struct pool *pool,
         }
     }
     for (size_t i = 0; i < server->via.n; i++) {
-        take(c, &c->routers, format_vlan_key(c, &server->via.ip[i], pool),
+        take(c, &c->routers, format_vlan_key(c, &server->via.ip[i], vlan),
              pool, server->node);
     }
 }
@@ -132,8 +133,8 @@ static void
 check_proxy(struct path_checker *c, const struct pool *pool,
             const struct server *server, const struct ip *ip)
 {
-    const struct holder *proxy
-        = strmap_get(&c->proxies, format_vlan_key(c, ip, pool));
+    const struct holder *proxy = strmap_get(
+        &c->proxies, format_vlan_key(c, ip, path_server_vlan(pool, server)));
     const struct source_loc *loc = node_locate(server->node, "ip");
     char owner[OWNER_SIZE], name[OWNER_SIZE];
 
@@ -164,7 +165,7 @@ static void
 check_snat(struct path_checker *c, const struct pool *pool,
            const struct node *node, const struct ip *ip)
 {
-    const char *key = format_vlan_key(c, ip, pool);
+    const char *key = format_vlan_key(c, ip, pool->path.vlan);
     const struct holder *server = strmap_get(&c->servers, key);
     const struct holder *router = strmap_get(&c->routers, key);
     const struct source_loc *loc = node_locate(node, "snat");
@@ -189,7 +190,7 @@ check_vip_is_no_router(struct path_checker *c, const struct pool *pool,
                        const struct node *node, const struct ip *vip)
 {
     const struct holder *router
-        = strmap_get(&c->routers, format_vlan_key(c, vip, pool));
+        = strmap_get(&c->routers, format_vlan_key(c, vip, pool->path.vlan));
     char owner[OWNER_SIZE], text[IP_STRLEN];
 
     if (router) {

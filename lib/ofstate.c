@@ -227,17 +227,23 @@ insert_group(struct ofstate *state, uint32_t id, struct ofpbuf *message)
     return group;
 }
 
+/* The message that adds the group, with transaction id 0.  The caller frees
+ * it. */
+static struct ofpbuf *
+encode_group(struct ofputil_group_mod *gm)
+{
+    gm->command = OFPGC11_ADD_OR_MOD;
+    gm->command_bucket_id = OFPG15_BUCKET_ALL;
+    return without_xid(ofputil_encode_group_mod(OFP15_VERSION, gm, NULL, -1));
+}
+
 struct of_group *
 ofstate_add_group(struct ofstate *state, struct ofputil_group_mod *gm)
 {
     if (ofstate_find_group(state, gm->group_id)) {
         return NULL;
     }
-    gm->command = OFPGC11_ADD_OR_MOD;
-    gm->command_bucket_id = OFPG15_BUCKET_ALL;
-    return insert_group(state, gm->group_id,
-                        without_xid(ofputil_encode_group_mod(OFP15_VERSION, gm,
-                                                             NULL, -1)));
+    return insert_group(state, gm->group_id, encode_group(gm));
 }
 
 struct of_group *
@@ -272,6 +278,23 @@ ofstate_has_same_flow(const struct ofstate *state,
         same = message_equal(flow->message, message);
         ofpbuf_delete(message);
     }
+    return same;
+}
+
+bool
+ofstate_has_same_group(const struct ofstate *state,
+                       struct ofputil_group_mod *gm)
+{
+    const struct of_group *group = ofstate_find_group(state, gm->group_id);
+    struct ofpbuf *message;
+    bool same;
+
+    if (!group) {
+        return false;
+    }
+    message = encode_group(gm);
+    same = message_equal(group->message, message);
+    ofpbuf_delete(message);
     return same;
 }
 

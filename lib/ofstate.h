@@ -107,6 +107,11 @@ bool ofstate_has_flow(const struct ofstate *state, uint8_t table,
 bool ofstate_has_same_flow(const struct ofstate *,
                            const struct ofputil_flow_mod *fm);
 
+/* Likewise for the group that 'gm' describes, as ofstate_add_group() has
+ * it. */
+bool ofstate_has_same_group(const struct ofstate *,
+                            struct ofputil_group_mod *gm);
+
 /* A flow of 'state' with the table and priority of 'like' that some packet
  * matches as well as 'like', so that the switch may take either; or NULL.
  * Looks at all flows, and returns the first in their order. */

@@ -188,6 +188,54 @@ part_read(struct session *session, const char *pool, enum part_use use,
     return result;
 }
 
+/* Whether a bucket of the group watches 'port'. */
+static bool
+has_watch(const struct ofputil_group_mod *gm, ofp_port_t port)
+{
+    const struct ofputil_bucket *bucket;
+
+    LIST_FOR_EACH (bucket, list_node, &gm->buckets) {
+        if (bucket->watch_port == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether 'new' watches a port that 'old' does not. */
+static bool
+watches_more(const struct of_group *old, const struct of_group *new)
+{
+    struct ofputil_group_mod before, after;
+    const struct ofputil_bucket *bucket;
+    bool more = false;
+
+    if (ofputil_decode_group_mod(old->message->data, &before)) {
+        return true;
+    }
+    if (ofputil_decode_group_mod(new->message->data, &after)) {
+        ofputil_uninit_group_mod(&before);
+        return true;
+    }
+    LIST_FOR_EACH (bucket, list_node, &after.buckets) {
+        more = more || (bucket->watch_port != OFPP_ANY
+                        && !has_watch(&before, bucket->watch_port));
+    }
+    ofputil_uninit_group_mod(&before);
+    ofputil_uninit_group_mod(&after);
+    return more;
+}
+
+/* Whether other pools may have a say in a change of a group: if it is new, or
+ * if it watches a port that others' servers may be behind. */
+static bool
+needs_others(const struct change *change)
+{
+    return (!change->old_group
+            || (change->new_group
+                && watches_more(change->old_group, change->new_group)));
+}
+
 bool
 part_allows(const struct changes *changes)
 {
@@ -196,7 +244,7 @@ part_allows(const struct changes *changes)
 
         if (change->new_flow ? is_shared(change->new_flow)
             : change->old_flow ? is_shared(change->old_flow)
-            : !change->old_group) {
+            : needs_others(change)) {
             return false;
         }
     }

@@ -34,7 +34,7 @@ reach_pinned_tier(const struct bridge *bridge, const struct assignment *a)
 uint32_t
 reach_first_group(const struct bridge *bridge, const struct assignment *a)
 {
-    uint32_t hold = group_make(GROUP_HOLD, find_pin(bridge, a));
+    uint32_t hold = group_make(GROUP_HOLD_TIER, find_pin(bridge, a));
     uint32_t chain = group_make(GROUP_CHAIN, a->id);
 
     return (ofstate_find_group(&bridge->installed, hold) ? hold

@@ -34,7 +34,20 @@ add_target(struct removal *removal, const struct conntrack_target *target)
     removal->targets[removal->n_targets++] = *target;
 }
 
-/* Adds what comes to 'vip' of 'pool', for any server. */
+/* Adds what comes to 'vip' of 'pool' for 'server'. */
+static void
+add_vip_of(struct removal *removal, const struct pool *pool,
+           const struct ip *vip, const struct server *server, uint16_t member)
+{
+    struct conntrack_target target;
+
+    if (ips_find(&server->ips, ip_family(vip))) {
+        target = conntrack_target(pool, vip, server, member);
+        add_target(removal, &target);
+    }
+}
+
+/* Adds what comes to 'vip' of the pool of 'a', for any server. */
 static void
 add_vip(struct removal *removal, const struct assignment *a,
         const struct ip *vip)
@@ -48,11 +61,11 @@ add_vip(struct removal *removal, const struct assignment *a,
     }
     /* Other pools may have a part of what this one is for. */
     for (size_t i = 0; i < pool->n_servers; i++) {
-        if (ips_find(&pool->servers[i].ips, ip_family(vip))) {
-            target = conntrack_target(pool, vip, &pool->servers[i],
-                                      a->members[i]);
-            add_target(removal, &target);
-        }
+        add_vip_of(removal, pool, vip, &pool->servers[i], a->members[i]);
+    }
+    for (size_t i = 0; i < a->n_leaving; i++) {
+        add_vip_of(removal, pool, vip, &a->leaving[i].server,
+                   a->leaving[i].member);
     }
 }
 

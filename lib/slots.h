@@ -72,6 +72,14 @@ struct slot_demand {
 void slots_apportion(const struct slot_demand *, const uint16_t *installed,
                      size_t n_slots, uint16_t *quotas);
 
+/* Likewise, where 'homes', as in slots_assign(), may be of those who get their
+ * slots back.  Quotas that 'installed' has already stay, ties as they are;
+ * else a tie goes to whose slots they were, so that who gets his back gets all
+ * of them. */
+void slots_apportion_homes(const struct slot_demand *,
+                           const uint16_t *installed, const uint16_t *homes,
+                           size_t n_slots, uint16_t *quotas);
+
 /* Fills in fractions[0..demand->n): which part of the table each server asks
  * for, from 0 to 1. */
 void slots_fractions(const struct slot_demand *, double *fractions);

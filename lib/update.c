@@ -33,7 +33,7 @@ find_clash(const struct clash_finder *finder, const struct of_flow *flow)
     const struct ofstate *desired = &finder->update->desired;
     int level = flow->priority - finder->settings->priority;
 
-    return (level >= PRIORITY_RETURN && level <= PRIORITY_ENTRY
+    return (level >= PRIORITY_FIRST && level <= PRIORITY_LAST
             ? ofstate_find_overlap(desired, flow)
             : ofstate_find_flow(desired, flow));
 }

@@ -132,6 +132,7 @@ EXTRA_DIST += \
 	tests/test_status_watch.py \
 	tests/test_sudden_ends.py \
 	tests/test_systemd.py \
+	tests/test_ties.py \
 	tests/test_turn_rate.py \
 	tests/test_turns.py \
 	tests/test_turns_alive.py \

@@ -68,7 +68,7 @@ def is_chain(line):
     others, or is there to be watched: see lib/layout.h."""
     group_id = int(re.search(r"group_id=(\d+)", line)[1])
     return (group_id == 0x6c630000
-            or group_id >> 16 in (0x6c64, 0x6c65, 0x6c69))
+            or group_id >> 16 in (0x6c64, 0x6c65, 0x6c68, 0x6c69))
 
 
 

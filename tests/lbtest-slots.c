@@ -22,6 +22,8 @@ struct slot_case {
     struct slot_set *sets;      /* Likewise. */
     bool has_installed;
     uint16_t installed[SLOTS_MAX];
+    bool has_homes;
+    uint16_t homes[SLOTS_MAX];
 };
 
 static unsigned long
@@ -65,8 +67,9 @@ read_sets(struct slot_case *c)
 }
 
 /* Reads "N_SLOTS N_SERVERS { NAME SHARE }... none" or "... table", which goes
- * before one number per slot, -1 for none; "sets" and what read_sets() reads
- * may stand before that.  False at end of file. */
+ * before one number per slot, -1 for none, or "... homes", which goes before
+ * two tables, the second one of homes; "sets" and what read_sets() reads may
+ * stand before that.  False at end of file. */
 static bool
 slot_case_read(struct slot_case *c)
 {
@@ -92,9 +95,13 @@ slot_case_read(struct slot_case *c)
             exit(EXIT_FAILURE);
         }
     }
-    c->has_installed = !strcmp(word, "table");
+    c->has_homes = !strcmp(word, "homes");
+    c->has_installed = c->has_homes || !strcmp(word, "table");
     for (size_t s = 0; c->has_installed && s < c->n_slots; s++) {
         c->installed[s] = (uint16_t) read_number();
+    }
+    for (size_t s = 0; c->has_homes && s < c->n_slots; s++) {
+        c->homes[s] = (uint16_t) read_number();
     }
     return true;
 }
@@ -119,8 +126,8 @@ apportion(const struct slot_case *c, uint16_t *quotas)
         .servers = c->servers, .n = c->n, .sets = c->sets, .n_sets = c->n_sets,
     };
 
-    slots_apportion(&demand, c->has_installed ? c->installed : NULL,
-                    c->n_slots, quotas);
+    slots_apportion_homes(&demand, c->has_installed ? c->installed : NULL,
+                          c->has_homes ? c->homes : NULL, c->n_slots, quotas);
 }
 
 static void
@@ -133,7 +140,18 @@ print_numbers(const uint16_t *numbers, size_t n)
     putchar('\n');
 }
 
-/* Prints two lines for each case on standard input, quotas and slots. */
+static void
+print_homes(const struct slot_case *c, const uint16_t *quotas,
+            const uint16_t *slots)
+{
+    uint16_t homes[SLOTS_MAX];
+
+    slots_find_homes(quotas, c->installed, c->homes, slots, c->n_slots, homes);
+    print_numbers(homes, c->n_slots);
+}
+
+/* Prints two lines for each case on standard input, quotas and slots; a third
+ * one with homes if it has them. */
 int
 lbtest_slots(int argc LB_UNUSED, char *argv[] LB_UNUSED)
 {
@@ -145,10 +163,13 @@ lbtest_slots(int argc LB_UNUSED, char *argv[] LB_UNUSED)
         uint16_t slots[SLOTS_MAX];
 
         apportion(&c, quotas);
-        slots_assign(c.servers, c.n, quotas, installed, NULL, c.n_slots,
-                     slots);
+        slots_assign(c.servers, c.n, quotas, installed,
+                     c.has_homes ? c.homes : NULL, c.n_slots, slots);
         print_numbers(quotas, c.n);
         print_numbers(slots, c.n_slots);
+        if (c.has_homes) {
+            print_homes(&c, quotas, slots);
+        }
         free(quotas);
         slot_case_uninit(&c);
     }

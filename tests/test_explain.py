@@ -130,8 +130,8 @@ def settle(lab):
 
 
 def apply(lab, weights=(3, 2, 2), **keys):
-    lab.lbgen("apply", lab.pool_yaml(list(weights), server_port=8080,
-                                     **keys))
+    keys.setdefault("server_port", 8080)
+    lab.lbgen("apply", lab.pool_yaml(list(weights), **keys))
     settle(lab)
 
 
@@ -573,14 +573,35 @@ def test_resident(web):
     assert e["live"]["agrees"] is True
 
 
+NO_CONNECTION = ("and a switch sends no packet back where it came from: there "
+                 "will be no connection")
+
+
 @switch
-def test_server_as_client(web):
-    apply(web, (1, 0, 0))
-    e = explain(web, "10.0.0.1:2000")
+@pytest.mark.parametrize("keys, note", [
+    ({}, f"which sees {VIP} instead of itself"),
+    ({"snat": "10.0.0.200"}, "which sees 10.0.0.200 instead of itself"),
+    ({"connections": "stateless", "guard": True},
+     f"which sees {VIP} instead of itself"),
+    ({"port": None, "server_port": None}, NO_CONNECTION),
+    ({"port": None, "server_port": None, "snat": "10.0.0.200"},
+     "which sees 10.0.0.200 instead of itself"),
+    ({"connections": "direct", "server_port": None},
+     "which has the VIP itself: its connections never leave it"),
+], ids=["tracked", "snat", "stateless", "every-port", "every-port-snat",
+        "direct"])
+def test_server_as_client(web, keys, note):
+    apply(web, (1, 0, 0), **keys)
+    e = explain(web, "10.0.0.1:2000", "--vip-port", str(keys.get("port", 80)
+                                                        or 8080))
     assert e["server"] == "s1"
-    assert e["notes"] == ["the client is that server, and a switch sends no "
-                          "packet back where it came from: there will be no "
-                          "connection"]
+    assert e["notes"] == [f"the client is that server, {note}"]
+    if "connection" not in note:
+        port = keys.get("port", 80) or 8080
+        assert not web.connect("s1", VIP, port, 10,
+                               peer=note.split()[2]).failures
+    elif note == NO_CONNECTION:
+        assert web.connect("s1", VIP, 8080, 2, timeout=0.3).failures == 2
 
 
 # What is wrong about the question.

@@ -140,6 +140,50 @@ def test_without_preempt(lab):
     assert served(lab) == {"s1": 200}
 
 
+@pytest.mark.parametrize("dead", [None, "s3"])
+def test_an_old_client_moves_no_pool(lab, dead):
+    """A client goes to the server that it has, or is treated as a new one if
+    that is dead; either way, the pool stays where it is."""
+    lab.lbgen("delete", "--all", "-b", "br0")
+    apply(lab, pool(lab, policy="failover", failover={"preempt": False},
+                    affinity={"by": "client"}))
+    old, older, *new = lab.client_addresses("c1", 4)[-4:]
+
+    def ask(source):
+        traffic = lab.connect("c1", VIP, 80, 1, sources=[source])
+        settle(lab)
+        assert not traffic.failures
+        return next(iter(traffic))
+
+    assert ask(old) == "s1"
+    link(lab, "s1", False)
+    link(lab, "s2", False)
+    assert ask(older) == "s3"
+    link(lab, "s2", True)
+    link(lab, "s3", False)
+    assert ask(new[0]) == "s2"
+    link(lab, "s1", True)
+    if dead is None:
+        link(lab, "s3", True)
+    assert ask(old) == "s1"
+    assert ask(new[1]) == "s2"
+    assert ask(older) == ("s2" if dead else "s3")
+    assert [ask(source) for source in (old, *new)] == ["s1", "s2", "s2"]
+
+
+def test_affinity_within_a_set(lab):
+    """That the pool stays at a set says nothing of who of it a client has."""
+    one, two, three = servers(lab)
+    path = pool(lab, policy="failover", failover={"preempt": False},
+                affinity={"by": "client"}, servers=[
+                    {"set": "east", "servers": [one, two]}, three])
+    apply(lab, path)
+    sources = lab.client_addresses("c1", 40)[-40:]
+    traffic = lab.connect("c1", VIP, 80, 400, sources=sources)
+    assert not traffic.failures and traffic["s1"] and traffic["s2"]
+    assert all(len(s) == 1 for s in traffic.by_source.values())
+
+
 def test_drained_first(lab):
     apply(lab, pool(lab, policy="failover",
                     servers=servers(lab, s1={"state": "drain"})))

@@ -65,6 +65,32 @@ def test_tracked(lab):
     assert len(servers) > 1
 
 
+@pytest.mark.parametrize("snat, server_port",
+                         [(True, 5353), ("10.0.0.200", 8000)])
+def test_servers_do_not_see_clients(lab, snat, server_port):
+    apply(lab, lab.pool(protocol="udp", port=53, server_port=server_port,
+                        snat=snat))
+    for sock in clients(lab, 4):
+        for size in BIG, 100, 9000, 1474:
+            _, port = ask(sock, VIP, 53, data(size))
+            assert port == server_port
+    own = VIP if snat is True else snat
+    seen = [peer for seen in lab.echo.seen.values() for peer, *_ in seen]
+    assert len(seen) == 4 * 4 * len(lab.clients) and set(seen) == {own}
+
+
+def test_servers_are_clients(lab):
+    """What a server asks the VIP for is no answer, even if it is the one that
+    the VIP leads to."""
+    apply(lab, lab.pool({"s1": 1}, protocol="udp", port=53, server_port=5353),
+          lab.pool({"s1": 1, "s2": 1}, name="more", protocol="udp", port=8000))
+    for name in lab.servers:
+        for _ in range(4):
+            sock = udp_socket(lab.hosts[name])
+            for size in 100, BIG, 9000:
+                assert ask(sock, VIP, 53, data(size)) == ("s1", 5353)
+
+
 def test_small_first(lab):
     apply(lab, lab.pool(protocol="udp", port=53))
     servers = collections.Counter()

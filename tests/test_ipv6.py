@@ -352,6 +352,18 @@ def test_fragments(lab, connections):
         assert connections == "tracked" or not any(echo.seen.values())
 
 
+@pytest.mark.parametrize("snat", [False, True, "fd00::200"])
+def test_fragments_of_hidden_clients(lab, snat):
+    """A server is its own client, too."""
+    apply(lab, lab.pool_yaml({"s1": 1}, vip=VIP6, protocol="udp", port=5353,
+                             snat=snat))
+    with Echo(lab, [5353], ipv6=True):
+        for client in "c1", "s2", "s1":
+            with udp_socket(lab.hosts[client], ipv6=True) as sock:
+                for size in 4000, 100, 9000:
+                    assert ask(sock, VIP6, 5353, b"x" * size) == ("s1", 5353)
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 @pytest.mark.parametrize("snat, peer", [(False, None), (True, VIP6),
                                         ("fd00::200", "fd00::200")])

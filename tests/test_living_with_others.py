@@ -206,7 +206,7 @@ flow add table=20,priority=0,actions=NORMAL
     apply(lab, lab.pool_yaml(connections=connections, server_port=8080,
                              settings={"entry_table": 10, "table_base": 30,
                                        "priority": 500}))
-    assert {(10, 500), (10, 508)} <= set(places(lab))
+    assert {(10, 501), (10, 508)} <= set(places(lab))
     assert {table for table, _ in places(lab)} <= {10, *range(30, 46)}
     assert foreign(lab) == before
     assert_balanced(lab)
@@ -216,6 +216,32 @@ flow add table=20,priority=0,actions=NORMAL
     # What c2 sends does not come by.
     assert lab.connect("c2", VIP, 80, 3, timeout=0.3).failures == 3
     assert lab.connect("c2", lab.hosts["s1"].ip, 80, 50) == {"s1": 50}
+
+
+@pytest.mark.parametrize("keys", [
+    {"slots": 1024},
+    {"policy": "sticky", "sticky": {"low_bits": True}},
+    {"policy": "sticky", "slots": 1024},
+    {"connections": "stateless", "guard": True},
+    {"policy": "round-robin", "affinity": {"by": "client"}},
+    {"policy": "failover", "failover": {"preempt": False}},
+], ids=["slots", "low-bits", "client-slots", "guard", "turns", "failover"])
+def test_registers_of_others(lab, keys):
+    """What the bridge's own flows have put into registers does not matter."""
+    start(lab)
+    values = [0x7fffffff] * 16
+    values[2] = 1
+    load = ",".join(f"set_field:{value}->reg{i}"
+                    for i, value in enumerate(values))
+    bundle(lab, f"""\
+flow add table=0,priority=1,actions={load},resubmit(,10)
+flow add table=10,priority=1,actions=NORMAL
+""")
+    apply(lab, lab.pool_yaml(server_port=8080, settings={
+        "entry_table": 10, "table_base": 30, "priority": 500}, **keys))
+    assert not lab.connect("c1", VIP, 80, 100).failures
+    # Nor does it make others' traffic that of a VIP.
+    assert lab.connect("c2", lab.hosts["s1"].ip, 8080, 20) == {"s1": 20}
 
 
 def test_flows_above_win(lab):
@@ -377,10 +403,11 @@ def test_clash_of_tables(lab, table):
     (f"priority=40008,tcp,nw_dst={VIP},tp_dst=80", 4),
     (f"priority=40008,tcp,nw_dst={VIP}", 4),
     ("priority=40008,arp", 4),
-    ("priority=40000,tcp,nw_src=10.0.0.2", 17),
-    ("priority=40000,tcp,tp_src=80,nw_src=10.0.0.2", 17),
+    ("priority=40001,tcp,nw_src=10.0.0.2", 17),
+    ("priority=40001,tcp,tp_src=80,nw_src=10.0.0.2", 17),
+    (f"priority=40013,ip,nw_dst={VIP}", 4),
 ], ids=["the same", "without reg15", "wider", "ARP", "from a server",
-        "from a server's port"])
+        "from a server's port", "fragments"])
 def test_clash_of_flows(lab, flow, line):
     """What the switch would do with two is not defined."""
     lab.ofctl("add-flow", "br0", f"{flow},actions=drop")
@@ -398,8 +425,8 @@ def test_clash_of_flows(lab, flow, line):
     "priority=40008,tcp,nw_dst=10.0.0.101,tp_dst=80",
     f"priority=40008,tcp,nw_dst={VIP},tp_dst=81",
     f"priority=40008,udp,nw_dst={VIP}",
-    f"priority=40000,tcp,nw_dst={VIP},tp_src=81",
-    f"priority=40002,tcp,nw_dst={VIP}",
+    f"priority=40001,tcp,nw_dst={VIP},tp_src=81",
+    f"priority=40003,tcp,nw_dst={VIP}",
     f"priority=39999,tcp,nw_dst={VIP}",
     "table=199,priority=40008,tcp",
     "table=216,priority=40008,tcp",

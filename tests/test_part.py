@@ -215,6 +215,15 @@ def test_a_port_that_others_are_behind(lab):
     lab.lbgen("weight", "web/s1", "5", "-b", "br0")
     lab.lbgen("drain", "other/s2", "-b", "br0")
     assert not lab.lbgen("diff", path).stdout
+    # While a server takes nothing, no bucket says that its port is not
+    # watched.
+    for command in ("drain", "ready"), ("maint", "ready"):
+        for word in command:
+            lab.lbgen(word, "web/s1", "-b", "br0")
+            assert not lab.lbgen("diff", path).stdout
+    for weight in "0", "3":
+        lab.lbgen("weight", "web/s1", weight, "-b", "br0")
+        assert not lab.lbgen("diff", path).stdout
 
 
 def test_unknown_names(lab):

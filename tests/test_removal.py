@@ -3,12 +3,16 @@
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import time
 
 import pytest
 
 from lab import HERE, wait_for
+from lab_datagrams import raw_socket
+from lab_frames import checksum
 
 LBTEST = os.environ.get("LBTEST", os.path.join(HERE, "lbtest"))
 pytestmark = pytest.mark.switch
@@ -355,6 +359,20 @@ def test_keep_no_longer(each_site, how):
         "status", "-b", site.bridge).stdout
 
 
+@pytest.mark.parametrize("protocol", ["tcp", "any"])
+def test_keep_no_longer_of_every_port(site, protocol):
+    """Where other pools have a part of the VIP, too."""
+    lab = site.lab
+    keys = {"port": None, "protocol": protocol, "on_removal": "keep"}
+    site.apply(lab.file(lab.pool(**keys), fallback="normal"))
+    web = lab.hold("c1", "10.0.0.100", 8080, 90)
+    site.apply(lab.file(lab.pool({"s1": 1, "s3": 1}, **keys),
+                        fallback="normal"))
+    assert web.ping().alive == 90
+    lab.lbgen("delete", "--pool", "web", "-b", site.bridge)
+    assert not site.tracked()
+
+
 def test_keep_another_address(site):
     """A server of the same name and another address is another server."""
     lab = site.lab
@@ -470,3 +488,24 @@ def test_over_the_control_socket(site):
     assert site.tracked() == []
     ping = web.ping()
     assert not ping.stalled and ping.reset + ping.alive == 300
+
+
+def test_pings_over_the_control_socket(site):
+    """Connections of a protocol that has no ports, beside one that has."""
+    lab = site.lab
+    site.apply(lab.file(lab.pool(port=None, protocol="any")))
+    body = struct.pack("!HH", 77, 1)
+    echo = b"\x08\0" + struct.pack(
+        "!H", checksum(b"\x08\0\0\0" + body)) + body
+    for client in lab.clients:
+        with raw_socket(lab.hosts[client], socket.IPPROTO_ICMP) as sock:
+            sock.sendto(echo, ("10.0.0.100", 0))
+            sock.settimeout(2)
+            assert sock.recv(100)
+    web = lab.hold("c1", "10.0.0.100", 8080, 4)
+    n = 4 + len(lab.clients)
+    assert len(site.tracked()) == n
+    result = lab.run(lab.netns, LBTEST, "control-flush", "br0", str(ZONE))
+    assert result.stdout == f"{n}\n"
+    assert site.tracked() == []
+    web.close()

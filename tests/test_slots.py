@@ -300,6 +300,47 @@ def test_applying_again_moves_nothing(with_installed):
     assert first == again
 
 
+def with_homes(cases):
+    """cases: list of (servers, installed, homes).  Returns a list of (quotas,
+    slots, homes)."""
+    text = "".join(
+        case_text(servers, installed, len(installed)).replace("table", "homes")
+        .rstrip("\n") + " " + " ".join(map(str, homes)) + "\n"
+        for servers, installed, homes in cases)
+    lines = [list(map(int, line.split()))
+             for line in lbtest("slots", text=text).split("\n")[:-1]]
+    return list(zip(lines[::3], lines[1::3], lines[2::3]))
+
+
+def test_applying_again_moves_nothing_home():
+    """Whoever else's slots they once were."""
+    rng = random.Random(11)
+    cases = [(pool(4, 4, 4), [2, 0, 2, 2, 2, 2, 0, 1, 0, 1, 0, 1, 2, 0, 2, 0],
+              [-1, 1] + [-1] * 13 + [1])]
+    for _ in range(2000):
+        servers = pool(*[rng.choice([0, 1, 1, 1, 2, 4])
+                         for _ in range(rng.randint(2, 18))])
+        cases.append((servers, random_installed(rng, servers, 16),
+                      random_installed(rng, servers, 16)))
+    first = with_homes(cases)
+    again = with_homes([(servers, slots, homes) for (servers, _, _),
+                        (_, slots, homes) in zip(cases, first)])
+    assert [(quotas, slots) for quotas, slots, _ in first] \
+        == [(quotas, slots) for quotas, slots, _ in again]
+
+
+def test_who_comes_back_gets_all_of_a_tie():
+    """As if nothing had happened."""
+    for weights in (1, 1, 1), (1, 1, 1, 1, 1, 1), (3, 3, 3, 2, 2):
+        before = table(pool(*weights), n_slots=16)[1]
+        for away in range(len(weights)):
+            rest = [0 if i == away else w for i, w in enumerate(weights)]
+            [(_, during, homes)] = with_homes([(pool(*rest), before,
+                                                [-1] * 16)])
+            [(_, after, homes)] = with_homes([(pool(*weights), during, homes)])
+            assert after == before
+
+
 @pytest.mark.parametrize("weights, counts", [
     ((1, 1, 1), (6, 5, 5)),
     ((2, 2, 2, 0), (6, 5, 5, 0)),

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from lab_datagrams import Echo, ask, udp_socket
 from lab_slots import apply
 from test_explain import explain
 from lab_topology import enter_vlan
@@ -141,6 +142,74 @@ def test_server_on_an_access_port(net, connections):
     assert not traffic.failures and traffic["s1"] and traffic["s3"]
     assert tags(at_server) == {None}
     assert None not in tags(at_client, outgoing=True)
+
+
+def test_client_and_server_behind_one_trunk(make_lab):
+    """In different VLANs, so that the server has to ask for the VIP, which it
+    sees instead of its client, in its own."""
+    lab = make_lab(servers=1, clients=2, ipv6=True)
+    enter_vlan(lab, "c1", 100, "10.0.1.1")
+    lab.run("c1", "ip", "address", "add", "fd00::1:1/64", "dev", "eth0",
+            "nodad")
+    s1 = lab.hosts["s1"]
+    lab.vsctl("del-port", "br0", s1.port, "--", "add-port", "v-c1", s1.port,
+              "tag=300")
+    s1.port = lab.hosts["c1"].port
+    lab.serve("s1", 8080)
+    apply(lab, lab.file(pool(
+        lab, 100, server(lab, "s1", ["10.0.0.1", "fd00::1"], vlan=300),
+        vip=[VIP, VIP6])))
+    for vip in VIP, VIP6:
+        traffic = lab.connect("c1", vip, 80, 20, peer=vip)
+        assert not traffic.failures and traffic["s1"] == 20
+
+
+def test_fragments_of_one_vip_in_two_vlans(net):
+    """Another VLAN's pool is not meant, though a connection begins with
+    fragments."""
+    lab = net
+    apply(lab, lab.file(*(
+        pool(lab, vlan, server(lab, name, ["10.0.0.1", IPV6["10.0.0.1"]],
+                               port=5353),
+             vip=[VIP, VIP6], protocol="udp")
+        for vlan, name in ((100, "s1"), (200, "s2")))))
+    for ipv6 in False, True:
+        with Echo(lab, [5353], servers=["s1", "s2"], ipv6=ipv6):
+            for client, name in ("c1", "s1"), ("c2", "s2"):
+                sock = udp_socket(lab.hosts[client], ipv6=ipv6)
+                for size in 4000, 100, 9000:
+                    assert ask(sock, VIP6 if ipv6 else VIP, 80,
+                               b"x" * size) == (name, 5353)
+
+
+def test_removed_from_an_access_port(net):
+    """What is left of its connections goes on there."""
+    lab = net
+    s1, s3 = server(lab, "s1"), server(lab, "s3", "10.0.0.3", vlan="none")
+    keep = {"on_removal": "keep"}
+    apply(lab, lab.file(pool(lab, 100, s1, s3, **keep)))
+    lab.run("s3", "ip", "neighbour", "replace", "10.0.1.1", "lladdr",
+            lab.hosts["c1"].mac, "dev", "eth0")
+    held = lab.hold("c1", VIP, 80, 40, sources=["10.0.1.1"])
+    assert set(held.opened) == {"s1", "s3"}
+    path = lab.file(pool(lab, 100, s1, **keep))
+    apply(lab, path)
+    assert held.ping().alive == 40
+    assert lab.lbgen("diff", path).stdout == ""
+    held.close()
+
+
+@pytest.mark.parametrize("snat", [True, "10.0.0.200"])
+def test_fragments_from_another_vlan(net, snat):
+    """They find back to a client that the server does not see."""
+    lab = net
+    apply(lab, lab.file(pool(
+        lab, 100, server(lab, "s3", "10.0.0.3", vlan="none", port=5353),
+        protocol="udp", snat=snat)))
+    with Echo(lab, [5353], servers=["s3"]):
+        sock = udp_socket(lab.hosts["c1"])
+        for size in 100, 4000, 9000:
+            assert ask(sock, VIP, 80, b"x" * size) == ("s3", 5353)
 
 
 def test_connections_are_counted_in_all_vlans(net):

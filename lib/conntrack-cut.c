@@ -29,7 +29,12 @@
  *
  * So where connections can be seen, each is cut by its own name, and then they
  * are looked at again.  Where they cannot be seen, the pass without client is
- * repeated so often that what is left of even a million is less than one. */
+ * repeated so often that what is left of even a million is less than one.
+ *
+ * A connection whose server does not see the client has a twin in a zone of its
+ * own, from the client to the server.  It goes as well: it would take its time
+ * to end, and a client that comes by the same port again would get what the
+ * old one had. */
 
 /* Times to look for connections that are to be cut.  Usually the second finds
  * none. */
@@ -205,6 +210,66 @@ list_targets(struct session *session, uint16_t zone,
     return ok;
 }
 
+/* By what a connection and its twin have in common, which is what it is to the
+ * server. */
+static int
+compare_to_server(const struct connection *a, const struct ip *server,
+                  uint16_t server_port, const struct connection *b)
+{
+    int result = memcmp(&a->client, &b->client, sizeof a->client);
+
+    result = result ? result : memcmp(&a->server, server, sizeof *server);
+    return (result ? result
+            : a->client_port != b->client_port
+            ? (a->client_port < b->client_port ? -1 : 1)
+            : a->server_port != server_port
+            ? (a->server_port < server_port ? -1 : 1)
+            : a->protocol - b->protocol);
+}
+
+static int
+compare_connections(const void *a_, const void *b_)
+{
+    const struct connection *a = a_, *b = b_;
+
+    return compare_to_server(a, &b->server, b->server_port, b);
+}
+
+/* 'found' is a connection, and 'twin' perhaps its twin: there, the server is
+ * what the client has sent to. */
+static int
+compare_twin(const void *twin_, const void *found_)
+{
+    const struct connection *twin = twin_, *found = found_;
+
+    return -compare_to_server(found, &twin->vip, twin->vip_port, twin);
+}
+
+/* Lists the twins of 'found', which gets sorted. */
+static bool
+list_twins(struct session *session, uint16_t zone,
+           struct connection_list *found, struct connection_list *twins,
+           char **why)
+{
+    size_t n = 0;
+
+    if (!connection_list_read(session, zone, twins, why)) {
+        return false;
+    }
+    if (found->n) {
+        qsort(found->connections, found->n, sizeof *found->connections,
+              compare_connections);
+    }
+    for (size_t i = 0; i < twins->n && found->n; i++) {
+        if (bsearch(&twins->connections[i], found->connections, found->n,
+                    sizeof *found->connections, compare_twin)) {
+            twins->connections[n++] = twins->connections[i];
+        }
+    }
+    twins->n = n;
+    return true;
+}
+
 /* Flushes each of 'found' by OpenFlow. */
 static bool
 flush_found(struct session *session, uint16_t zone,
@@ -351,6 +416,30 @@ flush_somehow(struct session *session, uint16_t zone,
     return true;
 }
 
+/* Flushes 'found' in 'zone', then their twins: the other way round, packets
+ * would bring those back. */
+static bool
+flush_with_twins(struct session *session, uint16_t zone,
+                 struct connection_list *found, bool *done,
+                 struct diags *diags)
+{
+    uint16_t twin_zone = path_zone_for_snat(zone);
+    struct connection_list twins;
+    bool ok = flush_somehow(session, zone, found, done, diags);
+    char *why;
+
+    if (!ok || !*done) {
+        return ok;
+    } else if (!list_twins(session, twin_zone, found, &twins, &why)) {
+        free(why);              /* The next look at 'zone' says so as well. */
+        return true;
+    } else if (twins.n) {
+        ok = flush_somehow(session, twin_zone, &twins, done, diags);
+    }
+    connection_list_uninit(&twins);
+    return ok;
+}
+
 /* As conntrack_cut(), with all targets in 'zone' itself; there are some. */
 static bool
 cut_in_zone(struct session *session, uint16_t zone,
@@ -375,7 +464,7 @@ cut_in_zone(struct session *session, uint16_t zone,
         result->n_cut += found.n;
         result->n_left = found.n;
         if (found.n) {
-            ok = flush_somehow(session, zone, &found, &can, diags);
+            ok = flush_with_twins(session, zone, &found, &can, diags);
         }
         connection_list_uninit(&found);
         if (round && !result->n_left) {

@@ -133,9 +133,15 @@ path_zone(const struct settings *settings, const struct pool *pool)
 /* One ct() action translates the source of a connection or its destination. To
  * do both takes two, and two connections, which must not meet. */
 uint16_t
+path_zone_for_snat(uint16_t zone)
+{
+    return zone_above(zone, SNAT_ZONES);
+}
+
+uint16_t
 path_snat_zone(const struct settings *settings, const struct pool *pool)
 {
-    return zone_above(path_zone(settings, pool), SNAT_ZONES);
+    return path_zone_for_snat(path_zone(settings, pool));
 }
 
 const char *

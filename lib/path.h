@@ -58,6 +58,9 @@ uint16_t path_snat_zone(const struct settings *, const struct pool *);
  * lib/compile-copies.c. */
 #define PATH_MAX_COPIES 256
 
+/* The zone of what is also given another source, beside 'zone'. */
+uint16_t path_zone_for_snat(uint16_t zone);
+
 /* The zone of pools in 'vlan' where that of the settings is 'zone'. */
 uint16_t path_vlan_zone(uint16_t zone, uint16_t vlan);
 

@@ -138,6 +138,36 @@ def test_json_says_how_many(site):
         assert json.loads(result.stdout)["connections_cut"] == n
 
 
+TWIN_ZONE = ZONE + 4096
+
+
+def test_twins_go_as_well(site):
+    """Connections whose server does not see the client are two, in two zones.
+    One that stayed would be there for a day, and a client that came back by
+    the same port would get what the old one had."""
+    lab = site.lab
+    site.apply(site.file(snat=True))
+    source = {"sources": [lab.hosts["c1"].ip], "peer": "10.0.0.100"}
+    held = lab.hold("c1", "10.0.0.100", 80, 60, **source)
+    on_s2 = held.opened["s2"]
+    address = f"dst={lab.hosts['s2'].ip},"
+    assert sum(address in line for line in site.tracked(TWIN_ZONE)) == on_s2
+    assert on_s2 > 5 and len(site.tracked(TWIN_ZONE)) == 60
+    lab.lbgen("maint", "web/s2", "-b", site.bridge)
+    assert not any(address in line for line in site.tracked(TWIN_ZONE))
+    assert len(site.tracked(TWIN_ZONE)) == 60 - on_s2
+    ping = held.ping()
+    assert (ping.alive, ping.reset) == (60 - on_s2, on_s2)
+    held.close()
+
+    site.apply(site.file(snat="10.0.0.200"))
+    held = lab.hold("c1", "10.0.0.100", 80, 60,
+                    **{**source, "peer": "10.0.0.200"})
+    lab.lbgen("delete", "--all", "-b", site.bridge)
+    assert not site.tracked() and not site.tracked(TWIN_ZONE)
+    held.close()
+
+
 def test_maint_in_the_file(each_site):
     site = each_site
     site.apply(site.file())

@@ -29,7 +29,7 @@ def children(pid):
             for child in file.read().split():
                 yield int(child)
                 yield from children(int(child))
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return
 
 

@@ -47,14 +47,16 @@ delete_pools(const struct command_context *context, struct session *session,
              struct bridge *bridge, void *victims_)
 {
     const struct victims *victims = victims_;
+    struct discovered_ports ports;
     struct model rest;
     int status = STATUS_FAILED;
 
     if (check_victims(context, bridge, session_bridge(session), victims)) {
         bridge_model(bridge, &rest, is_victim, victims);
-        discover_ports(session, bridge, &rest, context->diags);
+        discover_ports(session, bridge, &rest, &ports, context->diags);
         status = run_update(context, session, bridge, &rest,
                             "without what is deleted", context->dry_run);
+        discovered_ports_uninit(&ports);
         bridge_model_uninit(&rest);
     }
     return status;

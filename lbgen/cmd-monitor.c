@@ -243,6 +243,7 @@ use_file(struct monitor *m, struct reading *r)
 
             const struct pool *was = model_find_pool(old.model, pool->name);
 
+            pool->panicked = was && was->panicked;
             health_take_over(pool, was);
             found_take_over(pool, was);
         }

@@ -220,12 +220,16 @@ static int
 update_to(const struct command_context *context, struct session *session,
           const struct bridge *bridge, struct model *model)
 {
-    if (discover_ports(session, bridge, model, context->diags)
-        && bridge->is_part) {
-        return STATUS_NEEDS_ALL;
+    struct discovered_ports ports;
+    int status = STATUS_NEEDS_ALL;
+
+    if (!discover_ports(session, bridge, model, &ports, context->diags)
+        || !bridge->is_part) {
+        status = run_update(context, session, bridge, model, "override",
+                            context->dry_run);
     }
-    return run_update(context, session, bridge, model, "override",
-                      context->dry_run);
+    discovered_ports_uninit(&ports);
+    return status;
 }
 
 static int

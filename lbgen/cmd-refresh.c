@@ -23,6 +23,8 @@ struct changed_model {
     struct model model;
     struct record *copies;
     size_t n_copies;
+    struct discovered_ports ports;
+    bool has_news;              /* Of ports, whatever weights are. */
 };
 
 /* Queues an error for each pool that is to be refreshed and is not there. */
@@ -48,7 +50,8 @@ check_installed(const struct command_context *context,
 
 static void
 changed_model_init(struct changed_model *changed, const struct model *file,
-                   const struct bridge *bridge)
+                   struct session *session, const struct bridge *bridge,
+                   struct diags *diags)
 {
     bridge_model(bridge, &changed->model, NULL, NULL);
     changed->copies = lb_xcalloc(bridge->n_records, sizeof *changed->copies);
@@ -64,6 +67,8 @@ changed_model_init(struct changed_model *changed, const struct model *file,
             changed->n_copies++;
         }
     }
+    changed->has_news = discover_ports(session, bridge, &changed->model,
+                                       &changed->ports, diags);
 }
 
 static void
@@ -73,20 +78,21 @@ changed_model_uninit(struct changed_model *changed)
         record_uninit(&changed->copies[i]);
     }
     free(changed->copies);
+    discovered_ports_uninit(&changed->ports);
     bridge_model_uninit(&changed->model);
 }
 
 /* Sends what has changed and says so. */
 static int
 commit(const struct command_context *context, struct session *session,
-       const struct bridge *bridge, const struct model *model,
+       const struct bridge *bridge, const struct changed_model *changed,
        const struct refresh_report *report)
 {
     struct update update;
     enum update_result result = UPDATE_DONE;
 
-    if (refresh_any_change(report)) {
-        if (!update_prepare(session, bridge, model, &update,
+    if (refresh_any_change(report) || changed->has_news) {
+        if (!update_prepare(session, bridge, &changed->model, &update,
                             context->diags)) {
             return STATUS_FAILED;
         }
@@ -106,17 +112,19 @@ commit(const struct command_context *context, struct session *session,
 
 static int
 preview(const struct command_context *context, struct session *session,
-        const struct bridge *bridge, const struct model *model,
+        const struct bridge *bridge, const struct changed_model *changed,
         const struct refresh_report *report)
 {
     if (context->json) {
         report_refresh_json(report, session_bridge(session), false, stdout);
-        return refresh_any_change(report) ? STATUS_DIFFERENT : STATUS_OK;
+        return (refresh_any_change(report) || changed->has_news
+                ? STATUS_DIFFERENT : STATUS_OK);
     }
     if (context->verbose) {
         report_refresh_text(report, true, stdout);
     }
-    return run_update(context, session, bridge, model, "refresh", true);
+    return run_update(context, session, bridge, &changed->model, "refresh",
+                      true);
 }
 
 static int
@@ -133,13 +141,13 @@ refresh_bridge(const struct command_context *context, struct session *session,
     if (!bridge_check_settings(bridge, name, context->diags)) {
         return STATUS_FAILED;
     }
-    changed_model_init(&changed, request->file, bridge);
-    discover_ports(session, bridge, &changed.model, context->diags);
+    changed_model_init(&changed, request->file, session, bridge,
+                       context->diags);
     run_refresh(context, session, bridge, request->file, &changed.model,
                 &request->asked, &report);
     status = (context->dry_run
-              ? preview(context, session, bridge, &changed.model, &report)
-              : commit(context, session, bridge, &changed.model, &report));
+              ? preview(context, session, bridge, &changed, &report)
+              : commit(context, session, bridge, &changed, &report));
     if (status != STATUS_OVERTAKEN
         && (!all_there || refresh_any_frozen(&report))) {
         status = STATUS_FAILED;

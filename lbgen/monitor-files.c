@@ -120,7 +120,7 @@ monitor_files_create(struct monitor *m)
     if (fd < 0 || inotify_add_watch(fd, files->directory,
                                     (IN_CLOSE_WRITE | IN_MOVED_TO
                                      | IN_CREATE)) < 0) {
-        log_line(LOG_LEVEL_WARNING, "changes of %s are only noticed with "
+        log_line(LOG_LEVEL_WARNING, "changes of %s are noticed late, or with "
                  "SIGHUP: %s", m->file_name, strerror(errno));
         if (fd >= 0) {
             close(fd);

@@ -102,6 +102,47 @@ take_layers(const struct monitor *m, const struct bridge *bridge,
     diags_destroy(quiet);
 }
 
+/* Whether a server is missing that the file says the port of, and that is
+ * there. */
+static bool
+has_port_come(const struct monitor *m, const struct bridge *bridge)
+{
+    for (size_t i = 0; i < m->model->n_pools; i++) {
+        const struct pool *pool = m->model->pools[i];
+
+        for (size_t j = 0; j < pool->n_servers; j++) {
+            const struct server *server = &pool->servers[j];
+
+            if (server->missing && server->interface
+                && ports_find(&bridge->ports, server->interface)
+                != PORT_NONE) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Whether to look for servers that are missing, and nothing urgent has to wait
+ * for that: they may be behind other ports than they were. */
+static bool
+is_time_to_look(const struct monitor *m, const struct bridge *bridge)
+{
+    return (!(m->current & (REASON_DEATH | REASON_RETURN))
+            && (m->current & REASON_ROUTINE || has_port_come(m, bridge)));
+}
+
+/* What there is to say of those that do not answer was said before. */
+static void
+look_for_missing(const struct monitor *m, struct session *session,
+                 struct bridge *bridge)
+{
+    struct diags *quiet = diags_create();
+
+    discover(session, bridge, m->model, NULL, true, quiet);
+    diags_destroy(quiet);
+}
+
 static bool
 find_servers(const struct monitor *m, struct session *session,
              struct bridge *bridge, struct diags *diags)
@@ -111,6 +152,8 @@ find_servers(const struct monitor *m, struct session *session,
     if (m->current & (REASON_START | REASON_FILE | REASON_FOUND)
         || (!all && m->current & REASON_SWITCH)) {
         return discover(session, bridge, m->model, NULL, true, diags);
+    } else if (!all && is_time_to_look(m, bridge)) {
+        look_for_missing(m, session, bridge);
     }
     return true;
 }
@@ -510,6 +553,9 @@ sync_failed(struct sync *s)
     report_messages(s, false);
     m->counters.failed_applies++;
     m->reasons |= m->current;
+    for (size_t i = 0; i < m->model->n_pools; i++) {
+        m->model->pools[i]->panicked = false;
+    }
     m->retry = (!m->retry ? RETRY_MIN
                 : m->retry < RETRY_MAX ? 2 * m->retry : RETRY_MAX);
     notify("STATUS=cannot update bridge %s", m->bridge);

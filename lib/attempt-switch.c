@@ -27,6 +27,7 @@ struct switch_attempt {
     bool asked;
     uint64_t ping;
     int64_t pinged;             /* When, or 0. */
+    bool had_grace;
 };
 
 static void
@@ -92,14 +93,16 @@ make_inquiry(const struct attempt_target *target, struct inquiry *inquiry)
 
 /* A switch that stands still carries no question and no answer: it is asked
  * whether it does.  If that takes it long, the time of the server begins when
- * it has answered. */
+ * it has answered, but only once: some are always slow. */
 static int64_t
 switch_wait(struct attempt *attempt)
 {
     struct switch_attempt *s = (struct switch_attempt *) attempt;
     const struct prober *prober = attempt->all->prober;
 
-    if (!s->pinged) {
+    if (s->had_grace) {
+        return 0;
+    } else if (!s->pinged) {
         s->pinged = loop_now();
         s->ping = prober->ping(prober->aux);
         return PING_PAUSE;
@@ -108,7 +111,7 @@ switch_wait(struct attempt *attempt)
     } else if (loop_now() - s->pinged < PING_SLOW) {
         return 0;
     }
-    s->pinged = 0;
+    s->had_grace = true;
     return attempt->target.check->timeout;
 }
 

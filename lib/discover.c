@@ -83,50 +83,67 @@ is_meant_for_maint(const struct server *server)
     return server_effective_state(&there) == SERVER_MAINT;
 }
 
-/* A server whose port is gone is missing, and one that leaves out nothing is
- * not when the port is back.  If none may be missing, others report it. */
+/* Whether the port that 'server' is said to be behind is not there. */
+static bool
+is_port_gone(const struct discovery *d, const struct server *server)
+{
+    const char *interface = server_interface(server);
+
+    return interface && !has_port(d, interface);
+}
+
+/* Whether 'server' is missing, going by its port.  One that leaves out nothing
+ * is not when the port is back.  If none may be missing, others report it. */
+static bool
+is_missing(const struct discovery *d, const struct server *server)
+{
+    return (is_port_gone(d, server)
+            ? d->allow_missing || is_meant_for_maint(server)
+            : server->missing && server_leaves_out(server));
+}
+
 static void
 note_port(const struct discovery *d, struct server *server)
 {
-    const char *interface = server_interface(server);
-    bool is_gone = interface && !has_port(d, interface);
-
-    if (is_gone && is_meant_for_maint(server)) {
-        found_set_missing(server);
-    } else if (is_gone && d->allow_missing) {
-        if (!server->missing) {
+    if (!is_missing(d, server)) {
+        server->missing = false;
+    } else if (is_port_gone(d, server)) {
+        if (!server->missing && !is_meant_for_maint(server)) {
             diag_warning(d->diags, &server->loc, "server \"%s\": bridge "
                          "\"%s\" has no port %s; it is in maint until there "
-                         "is one", server->name, d->bridge_name, interface);
+                         "is one", server->name, d->bridge_name,
+                         server_interface(server));
         }
         found_set_missing(server);
-    } else if (is_gone || !server_leaves_out(server)) {
-        server->missing = false;
     }
 }
 
-/* Likewise all servers of 'model', or 'only' that one.  True if any is missing
- * that was not, or the other way round. */
-static bool
+/* Likewise all servers of 'model', or 'only' that one. */
+static void
 note_ports(const struct discovery *d, struct model *model,
            const struct server *only)
 {
-    bool any = false;
-
     for (size_t i = 0; i < model->n_pools; i++) {
         struct pool *pool = model->pools[i];
 
         for (size_t j = 0; j < pool->n_servers; j++) {
-            struct server *server = &pool->servers[j];
-            bool was = server->missing;
-
-            if (!only || server == only) {
-                note_port(d, server);
-                any = any || server->missing != was;
+            if (!only || &pool->servers[j] == only) {
+                note_port(d, &pool->servers[j]);
             }
         }
     }
-    return any;
+}
+
+/* Whether anything about the ports of 'pool' is news. */
+static bool
+has_news(const struct discovery *d, const struct pool *pool)
+{
+    for (size_t i = 0; i < pool->n_servers; i++) {
+        if (is_missing(d, &pool->servers[i]) != pool->servers[i].missing) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Whether 'server' is to be asked for. */
@@ -605,9 +622,28 @@ discover(struct session *session, const struct bridge *bridge,
     return ok;
 }
 
+/* Has '*pool', if it is one of the bridge's own, be a copy in '*ports'. */
+static void
+own_pool(const struct bridge *bridge, struct pool **pool,
+         struct discovered_ports *ports)
+{
+    for (size_t i = 0; i < bridge->n_records; i++) {
+        if (bridge->records[i].pool == *pool) {
+            struct record *copy = &ports->copies[ports->n_copies];
+
+            if (record_copy(&bridge->records[i], copy)) {
+                *pool = copy->pool;
+                ports->n_copies++;
+            }
+            return;
+        }
+    }
+}
+
 bool
 discover_ports(struct session *session, const struct bridge *bridge,
-               struct model *model, struct diags *diags)
+               struct model *model, struct discovered_ports *ports,
+               struct diags *diags)
 {
     const struct discovery d = {
         .bridge = bridge,
@@ -615,18 +651,42 @@ discover_ports(struct session *session, const struct bridge *bridge,
         .allow_missing = true,
         .diags = diags,
     };
+    bool news = false;
 
-    return note_ports(&d, model, NULL);
+    ports->copies = lb_xcalloc(model->n_pools, sizeof *ports->copies);
+    ports->n_copies = 0;
+    for (size_t i = 0; i < model->n_pools; i++) {
+        if (has_news(&d, model->pools[i])) {
+            own_pool(bridge, &model->pools[i], ports);
+            news = true;
+        }
+    }
+    note_ports(&d, model, NULL);
+    return news;
+}
+
+void
+discovered_ports_uninit(struct discovered_ports *ports)
+{
+    for (size_t i = 0; i < ports->n_copies; i++) {
+        record_uninit(&ports->copies[i]);
+    }
+    free(ports->copies);
 }
 
 bool
 discover_known(struct session *session, const struct bridge *bridge,
                struct model *model, struct diags *diags)
 {
-    struct discovery d = { .bridge = bridge };
+    struct discovery d = {
+        .bridge = bridge,
+        .bridge_name = session_bridge(session),
+        .allow_missing = true,
+        .diags = diags,
+    };
     bool all = true;
 
-    discover_ports(session, bridge, model, diags);
+    note_ports(&d, model, NULL);
     collect_wanted(&d, model, NULL);
     for (size_t i = 0; i < d.n_wanted; i++) {
         struct server *server = d.wanted[i].server;

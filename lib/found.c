@@ -166,6 +166,7 @@ found_read(const struct node *node, struct pool *pool)
         return false;
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
+        found_set_missing(&pool->servers[i]);
         pool->servers[i].missing = false;
     }
     for (size_t i = 0; node && i < node->n_pairs; i++) {

@@ -47,7 +47,8 @@ void found_take_over(struct pool *, const struct pool *old);
 bool found_interface_ok(const char *interface);
 
 /* Writes what was found as a JSON object, by the names of those servers of
- * 'pool' that leave out something or are missing, and reads it back; 'node' may be NULL for
+ * 'pool' that leave out something or are missing, and reads it back, in place
+ * of what was known; 'node' may be NULL for
  * none, and have servers that are no more.  False if it makes no sense. */
 void found_write(const struct pool *pool, FILE *);
 bool found_read(const struct node *node, struct pool *pool);

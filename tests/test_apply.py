@@ -30,10 +30,10 @@ def test_second_apply_sends_nothing(lab):
     path = lab.pool_yaml([3, 2, 2])
     with Messages(lab) as messages:
         first = lab.lbgen("apply", path)
-    assert first.stdout == "br0: groups +3 ~0 -0, flows +54 ~0 -0\n"
+    assert first.stdout == "br0: groups +3 ~0 -0, flows +55 ~0 -0\n"
     assert not first.stderr
     assert changing(messages) == {"OFPT_BUNDLE_CONTROL": 2,
-                                  "OFPT_BUNDLE_ADD_MESSAGE": 57 + 1}
+                                  "OFPT_BUNDLE_ADD_MESSAGE": 58 + 1}
     before, start = durations(lab), time.monotonic()
     with Messages(lab) as messages:
         second = lab.lbgen("apply", path)
@@ -85,7 +85,7 @@ def test_exit_statuses(module_lab):
                          (("status", "-b", "br0"), 0),
                          (("status", "-b", "br0", "web"), 0),
                          (("status", "-b", "br0", "wob"), 1),
-                         (("status",), 1),
+                         (("status",), 64),
                          (("delete", "--dry-run", good), 2),
                          (("delete", good), 0),
                          (("delete", "--dry-run", good), 0),

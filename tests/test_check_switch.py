@@ -326,6 +326,59 @@ def check_commands(lab, path, host):
     assert says not in lab.lbgen("refresh", path).stderr
 
 
+def add_port(lab, host, name):
+    lab.vsctl("add-port", "br0", name, "--", "set", "interface", name,
+              f"ofport_request={host.ofport}")
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_port_that_is_not_there_yet(lab, checked):
+    """Whose server is found when it is, checked or not."""
+    host = lab.hosts["s2"]
+    pool = lab.pool(server_port=8080, **({"check": CHECK} if checked else {}))
+    for server in pool["servers"]:
+        del server["mac"]
+    lab.vsctl("del-port", "br0", host.port)
+    try:
+        with running(lab, lab.file(pool, fallback="normal")) as m:
+            m.wait(f'server "s2": bridge "br0" has no port {host.port}')
+            wait_for(lambda: slots(lab).get("s1"), "start")
+            assert slots(lab)["s2"] == 0
+            add_port(lab, host, host.port)
+            wait_for(lambda: slots(lab)["s2"] > 0, "s2", 20)
+    finally:
+        lab.vsctl("--if-exists", "del-port", "br0", host.port)
+        add_port(lab, host, host.port)
+
+
+def test_back_behind_another_port(lab):
+    """As virtual machines do."""
+    host = lab.hosts["s2"]
+    pool = lab.pool(server_port=8080, check=CHECK)
+    for server in pool["servers"]:
+        del server["mac"], server["interface"]
+
+    def rename(old, new):
+        lab.vsctl("del-port", "br0", old)
+        lab.run(lab.netns, "ip", "link", "set", old, "down")
+        lab.run(lab.netns, "ip", "link", "set", old, "name", new)
+        lab.run(lab.netns, "ip", "link", "set", new, "up")
+
+    with running(lab, lab.file(pool, fallback="normal")) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        rename(host.port, "other")
+        try:
+            wait_for(lambda: slots(lab)["s2"] == 0, "s2 out")
+            lab.vsctl("add-port", "br0", "other")
+            m.wait_states(s1="up", s2="up", s3="up")
+            wait_for(lambda: slots(lab)["s2"] > 0, "s2 back", 20)
+            assert lab.connect("c1", VIP, 80, 50)["s2"]
+        finally:
+            lab.vsctl("--may-exist", "add-port", "br0", "other")
+            rename("other", host.port)
+            add_port(lab, host, host.port)
+
+
 def test_servers_that_were_found_stay_so_when_the_file_changes(lab):
     """While a new one is looked for that does not answer, which takes longer
     than it takes to go down."""
@@ -370,6 +423,21 @@ def test_a_switch_that_stands_still(lab):
         m.wait("server down: pool=web server=s3")
         assert m.count_lines("server (down|starting)") == 1
         assert m.count_lines("switch lost") == 0
+
+
+def test_a_switch_that_is_always_slow(lab):
+    """Keeps no dead server up."""
+    with running(lab, file(lab, {"interval": "50ms", "timeout": "100ms"})) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        lab.services.pop("s3").stop()
+        lab.ofctl("add-flow", "br0", "priority=60000,in_port="
+                  f"{lab.hosts['s3'].ofport},actions=drop")
+        for _ in range(60):
+            lab.vswitchd.send_signal(signal.SIGSTOP)
+            time.sleep(0.09)
+            lab.vswitchd.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
+        m.wait("server down: pool=web server=s3", timeout=1)
 
 
 def test_the_last_answers_of_a_switch(lab):

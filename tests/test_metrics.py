@@ -387,7 +387,9 @@ def test_programs_can_be_ended(tmp_path):
     poll(tmp_path, {"exec": ["/bin/sh", "-c", "grep SigIgn /proc/self/status "
                              f">{tmp_path}/ignored"]},
          run=["env", "--ignore-signal=TERM,INT,HUP,PIPE,USR1"])
-    assert (tmp_path / "ignored").read_text() == f"SigIgn:\t{0:016x}\n"
+    ignored = int((tmp_path / "ignored").read_text().split()[1], 16)
+    # Signals 32 and 33 are the C library's own: nobody can set them.
+    assert ignored & ~(3 << 31) == 0
 
 
 def test_all_at_once(tmp_path):

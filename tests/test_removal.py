@@ -138,6 +138,29 @@ def test_json_says_how_many(site):
         assert json.loads(result.stdout)["connections_cut"] == n
 
 
+def test_port_gone_while_something_else_is_done(site):
+    """The server behind it is out then, and so are its connections, which a
+    preview says."""
+    lab = site.lab
+    host = lab.hosts["s2"]
+    site.apply(site.file())
+    held = lab.hold("c1", "10.0.0.100", 80, 60)
+    assert any(f"src={host.ip}," in line for line in site.tracked())
+    lab.vsctl("del-port", "br0", host.port)
+    try:
+        command = "delete", "-b", site.bridge, "--pool", "other"
+        preview = lab.lbgen(*command, "--dry-run", check=2).stdout
+        assert "no port" in preview
+        assert "no port" in lab.lbgen(*command).stderr
+        assert not any(f"src={host.ip}," in line for line in site.tracked())
+        ping = held.ping()
+        assert ping.stalled == 0 and ping.reset == held.opened["s2"]
+    finally:
+        lab.vsctl("add-port", "br0", host.port, "--", "set", "interface",
+                  host.port, f"ofport_request={host.ofport}")
+    held.close()
+
+
 TWIN_ZONE = ZONE + 4096
 
 

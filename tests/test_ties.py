@@ -148,6 +148,12 @@ def test_every_protocol_from_an_address_of_its_own(tmp_path):
                  snat=SNAT))
 
 
+def test_direct_vip_that_others_see_as_their_client(tmp_path):
+    no_ties(tmp_path,
+            pool("direct", server(1), vip=200, port=81, connections="direct"),
+            pool("web", server(2), port=80, snat=SNAT))
+
+
 VLANS = [None, 10, 20, "none"]
 
 

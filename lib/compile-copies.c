@@ -99,6 +99,23 @@ sort_copies(struct copies *copies)
     copies->n = n;
 }
 
+/* Whether servers of some pool, in the VLAN of 'pool', see its 'vip' as their
+ * client. */
+static bool
+is_snat(const struct compiler *c, const struct pool *pool,
+        const struct ip *vip)
+{
+    for (size_t i = 0; i < c->model->n_pools; i++) {
+        const struct path *path = &c->model->pools[i]->path;
+
+        if (path->vlan == pool->path.vlan
+            && ips_contain(&path->snat_ips, vip)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The first pool of that kind of the VIP of 'pool', or NULL. */
 static const struct pool *
 first_pool(const struct compiler *c, const struct pool *pool,
@@ -165,7 +182,8 @@ compile_error_copies(struct compiler *c, const struct pool *pool,
     compiler_emit(c, compiler_table(c, TABLE_ERROR), 10,
                   cookie_make(COOKIE_COPY, 0, 0), &pool->loc);
     free(copies.copies);
-    if (!first_pool(c, pool, vip, CONNECTIONS_TRACKED)) {
+    if (!first_pool(c, pool, vip, CONNECTIONS_TRACKED)
+        && !is_snat(c, pool, vip)) {
         compile_errors_untracked(c, pool, vip);
     }
 }

@@ -27,8 +27,8 @@
 enum claim_kind {
     CLAIM_REQUESTS,             /* To a VIP. */
     CLAIM_REPLIES,              /* From a server. */
-    CLAIM_FRAGMENTS             /* From one in another VLAN than the pool:
-                                 * they have no ports. */
+    CLAIM_FRAGMENTS             /* From one of a tracked pool: they have no
+                                 * ports. */
 };
 
 /* Claims that may reach further than others without being at odds with what
@@ -37,8 +37,6 @@ enum claim_class {
     CLASS_STATELESS,
     CLASS_DIRECT,
     CLASS_TRACKED,
-    CLASS_AWAY,                 /* Tracked, and the server is in another
-                                 * VLAN. */
     N_CLASSES
 };
 
@@ -110,8 +108,7 @@ class(const struct claim *claim)
         return CLASS_DIRECT;
     case CONNECTIONS_TRACKED:
     default:
-        return (vlan(claim) == claim->pool->path.vlan ? CLASS_TRACKED
-                : CLASS_AWAY);
+        return CLASS_TRACKED;
     }
 }
 
@@ -196,16 +193,12 @@ report_vlans(const struct claim *claim, const struct claim *other,
 }
 
 /* Whether the replies of two claims are looked up in one zone each, not the
- * same. */
+ * same.  Those that come whole are no better than fragments. */
 static bool
 are_zones_apart(const struct claim *a, const struct claim *b)
 {
     return (a->kind == CLAIM_FRAGMENTS
-            ? a->pool->path.vlan != b->pool->path.vlan
-            : (a->kind == CLAIM_REPLIES
-               && a->pool->connections == CONNECTIONS_TRACKED
-               && b->pool->connections == CONNECTIONS_TRACKED
-               && class(a) != class(b)));
+            && a->pool->path.vlan != b->pool->path.vlan);
 }
 
 /* Whether two claims that overlap cannot be together. */
@@ -285,7 +278,7 @@ add_fragments(struct claims *claims, struct claim claim)
     const struct port_set every = { .n = 0 };
 
     claim.kind = CLAIM_FRAGMENTS;
-    if (class(&claim) == CLASS_AWAY) {
+    if (claim.pool->connections == CONNECTIONS_TRACKED) {
         add_claim(claims, &claim, (ip_is_v4(claim.ip) ? claim.pool->protocol
                                    : PROTOCOL_ANY), &every);
     }

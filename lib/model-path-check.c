@@ -15,11 +15,12 @@
 #include "lib/path.h"
 #include "lib/strmap.h"
 
-/* Who has an address: a pool, and the mapping that says so, its own or that of
- * a server. */
+/* Who has an address: a pool, and where it says so, by a key of its own
+ * mapping or that of a server. */
 struct holder {
     const struct pool *pool;
     const struct node *node;
+    const char *key;
 };
 
 /* The first holder of each address. */
@@ -28,8 +29,12 @@ struct path_checker {
     struct diags *diags;
     struct arena arena;
     struct strmap vlan_vips;    /* Of pools that say which VLAN. */
+    struct strmap vlan_snats;   /* Likewise. */
+    struct strmap vlan_all;     /* Both. */
     struct strmap vlan_servers; /* Likewise. */
-    struct strmap servers;      /* By address and VLAN. */
+    struct strmap snats;        /* By address and VLAN. */
+    struct strmap all;          /* VIPs and "snat".  Likewise. */
+    struct strmap servers;      /* Likewise. */
     struct strmap routers;      /* "via".  Likewise. */
     struct strmap proxies;      /* Servers that ask for clients.  Likewise. */
 };
@@ -56,14 +61,14 @@ format_vlan_key(struct path_checker *c, const struct ip *ip, uint16_t vlan)
 
 static void
 take(struct path_checker *c, struct strmap *map, const char *key,
-     const struct pool *pool, const struct node *node)
+     const struct pool *pool, const struct node *node, const char *where)
 {
     struct strmap_entry *entry = strmap_add(map, key);
 
     if (!entry->value) {
         struct holder *holder = arena_alloc(&c->arena, sizeof *holder);
 
-        *holder = (struct holder) { pool, node };
+        *holder = (struct holder) { pool, node, where };
         entry->value = holder;
     }
 }
@@ -78,17 +83,35 @@ note_server(struct path_checker *c, const struct pool *pool,
         const struct ip *ip = &server->ips.ip[i];
         const char *key = format_vlan_key(c, ip, vlan);
 
-        take(c, &c->servers, key, pool, server->node);
+        take(c, &c->servers, key, pool, server->node, "ip");
         if (pool->path.vlan != VLAN_ANY) {
-            take(c, &c->vlan_servers, format_key(c, ip), pool, server->node);
+            take(c, &c->vlan_servers, format_key(c, ip), pool, server->node,
+                 "ip");
         }
         if (pool->path.proxy_arp != PROXY_ARP_OFF) {
-            take(c, &c->proxies, key, pool, server->node);
+            take(c, &c->proxies, key, pool, server->node, "ip");
         }
     }
     for (size_t i = 0; i < server->via.n; i++) {
         take(c, &c->routers, format_vlan_key(c, &server->via.ip[i], vlan),
-             pool, server->node);
+             pool, server->node, "via");
+    }
+}
+
+/* Notes a VIP or "snat" of a pool that says which VLAN. */
+static void
+note_own(struct path_checker *c, const struct ip *ip, const struct pool *pool,
+         const struct node *node, bool is_snat)
+{
+    const char *text = format_key(c, ip);
+    const char *key = format_vlan_key(c, ip, pool->path.vlan);
+    const char *where = is_snat ? "snat" : "vip";
+
+    take(c, is_snat ? &c->vlan_snats : &c->vlan_vips, text, pool, node, where);
+    take(c, &c->vlan_all, text, pool, node, where);
+    take(c, &c->all, key, pool, node, where);
+    if (is_snat) {
+        take(c, &c->snats, key, pool, node, where);
     }
 }
 
@@ -96,8 +119,13 @@ static void
 note_pool(struct path_checker *c, const struct pool *pool,
           const struct node *node)
 {
-    for (size_t i = 0; i < pool->vips.n && pool->path.vlan != VLAN_ANY; i++) {
-        take(c, &c->vlan_vips, format_key(c, &pool->vips.ip[i]), pool, node);
+    const struct ips *vips = &pool->vips, *snats = &pool->path.snat_ips;
+
+    for (size_t i = 0; i < vips->n && pool->path.vlan != VLAN_ANY; i++) {
+        note_own(c, &vips->ip[i], pool, node, false);
+    }
+    for (size_t i = 0; i < snats->n && pool->path.vlan != VLAN_ANY; i++) {
+        note_own(c, &snats->ip[i], pool, node, true);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
         note_server(c, pool, &pool->servers[i]);
@@ -122,8 +150,37 @@ check_vlan(struct path_checker *c, const struct strmap *map,
         diag_error(c->diags, node_locate(node, key), "%s: %s %s is in %s too, "
                    "which has a vlan; this pool needs one as well, to tell "
                    "them apart", owner, key, text, name);
-        diag_note(c->diags, node_locate(other->node, key), "%s has it here",
-                  name);
+        diag_note(c->diags, node_locate(other->node, other->key),
+                  "%s has it here", name);
+    }
+}
+
+/* Likewise if one of its servers is in the VLAN of the other one: what that
+ * sends to the address, which it may see as its client, could be for either.
+ * One of the two pools has it as "snat". */
+static void
+check_away(struct path_checker *c, const struct strmap *map,
+           const struct ip *ip, const struct pool *pool,
+           const struct node *node, const char *key, const char *owner)
+{
+    const struct holder *other = NULL;
+    char name[OWNER_SIZE], server[OWNER_SIZE], text[IP_STRLEN];
+
+    for (size_t i = 0; i < pool->n_servers && !other; i++) {
+        uint16_t vlan = path_server_vlan(pool, &pool->servers[i]);
+
+        if (vlan != pool->path.vlan) {
+            other = strmap_get(map, format_vlan_key(c, ip, vlan));
+            owner_format("server", pool->servers[i].name, server);
+        }
+    }
+    if (other) {
+        owner_format("pool", other->pool->name, name);
+        diag_error(c->diags, node_locate(node, key), "%s: %s %s is in %s too, "
+                   "in the vlan of %s of this pool; give one of them another "
+                   "snat", owner, key, ip_format(ip, text), name, server);
+        diag_note(c->diags, node_locate(other->node, other->key),
+                  "%s has it here", name);
     }
 }
 
@@ -222,6 +279,7 @@ static void
 check_pool(struct path_checker *c, const struct pool *pool,
            const struct node *node)
 {
+    const struct ips *snats = &pool->path.snat_ips;
     char owner[OWNER_SIZE];
 
     owner_format("pool", pool->name, owner);
@@ -230,10 +288,16 @@ check_pool(struct path_checker *c, const struct pool *pool,
         const struct ip *ip = ips_find(&pool->path.snat_ips, ip_family(vip));
 
         check_vlan(c, &c->vlan_vips, vip, pool, node, "vip", owner);
+        check_vlan(c, &c->vlan_snats, vip, pool, node, "vip", owner);
+        check_away(c, &c->snats, vip, pool, node, "vip", owner);
         check_vip_is_no_router(c, pool, node, vip);
         if (pool->path.snat) {
             check_snat(c, pool, node, ip ? ip : vip);
         }
+    }
+    for (size_t i = 0; i < snats->n; i++) {
+        check_vlan(c, &c->vlan_all, &snats->ip[i], pool, node, "snat", owner);
+        check_away(c, &c->all, &snats->ip[i], pool, node, "snat", owner);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
         check_server(c, pool, &pool->servers[i]);
@@ -265,7 +329,11 @@ model_check_paths(const struct model *model, const struct node *pools_node,
         check_pool(&c, model->pools[i], pools_node->items[i]);
     }
     strmap_uninit(&c.vlan_vips);
+    strmap_uninit(&c.vlan_snats);
+    strmap_uninit(&c.vlan_all);
     strmap_uninit(&c.vlan_servers);
+    strmap_uninit(&c.snats);
+    strmap_uninit(&c.all);
     strmap_uninit(&c.servers);
     strmap_uninit(&c.routers);
     strmap_uninit(&c.proxies);

@@ -103,6 +103,12 @@ path_server_vlan(const struct pool *pool, const struct server *server)
     return server->vlan != VLAN_ANY ? server->vlan : pool->path.vlan;
 }
 
+bool
+path_vlans_meet(uint16_t a, uint16_t b)
+{
+    return a == b || a == VLAN_ANY || b == VLAN_ANY;
+}
+
 const struct ips *
 path_next_hop(const struct server *server)
 {

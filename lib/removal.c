@@ -132,7 +132,22 @@ overlap(const struct pool *a, const struct server *a_server,
             && port_set_overlap(&a_ports, &b_ports));
 }
 
-/* Whether a stateless pool wants the packets that 'server' sends. */
+/* Whether what the server of 'other' sends is looked up in another zone than
+ * what 'server' of 'pool' does, and there is no telling them apart.  Fragments
+ * have no ports, and those of IPv6 not even a protocol. */
+static bool
+zones_clash(const struct pool *other, const struct server *other_server,
+            const struct pool *pool, const struct server *server)
+{
+    return (other->connections == CONNECTIONS_TRACKED
+            && other->path.vlan != pool->path.vlan
+            && path_vlans_meet(path_server_vlan(other, other_server),
+                               path_server_vlan(pool, server))
+            && ips_meet(&other_server->ips, &server->ips));
+}
+
+/* Whether another pool wants the packets that 'server' sends: a stateless one,
+ * or one that has it in another VLAN than 'pool'. */
 static bool
 is_taken_over(const struct model *model, const struct pool *pool,
               const struct server *server)
@@ -141,8 +156,11 @@ is_taken_over(const struct model *model, const struct pool *pool,
         const struct pool *other = model->pools[i];
 
         for (size_t j = 0; j < other->n_servers; j++) {
-            if (other->connections == CONNECTIONS_STATELESS
-                && overlap(other, &other->servers[j], pool, server)) {
+            const struct server *another = &other->servers[j];
+
+            if ((other->connections == CONNECTIONS_STATELESS
+                 && overlap(other, another, pool, server))
+                || zones_clash(other, another, pool, server)) {
                 return true;
             }
         }

@@ -148,6 +148,12 @@ def test_every_protocol_from_an_address_of_its_own(tmp_path):
                  snat=SNAT))
 
 
+def test_direct_vip_that_others_see_as_their_client(tmp_path):
+    no_ties(tmp_path,
+            pool("direct", server(1), vip=200, port=81, connections="direct"),
+            pool("web", server(2), port=80, snat=SNAT))
+
+
 VLANS = [None, 10, 20, "none"]
 
 
@@ -157,14 +163,17 @@ def test_what_is_right_can_be_exported(tmp_path, seed):
     actions, and no flows that meet."""
     rng = random.Random(seed)
     n_right = 0
-    for _ in range(8):
+    for _ in range(40):
         pools = []
+        vlans = rng.sample(VLANS, 2)
         for name in "abc"[:rng.randint(2, 3)]:
-            vlan = rng.choice(VLANS)
+            vlan = rng.choice(vlans)
             pools.append({
-                "name": name, "vip": f"10.0.0.{rng.randint(100, 102)}",
-                "port": rng.choice([80, 81]),
-                "protocol": rng.choice(["tcp", "udp"]),
+                "name": name,
+                "vip": f"10.0.0.{rng.choice([100, 101, 102, 200])}",
+                **rng.choice([{"port": 80}, {"port": 81}, {"port": 40000},
+                              {}]),
+                "protocol": rng.choice(["tcp", "udp", "any"]),
                 "servers": [{
                     "name": f"s{n}", "ip": f"10.0.0.{n}",
                     "mac": f"02:00:00:00:00:0{n}", "interface": "trunk",
@@ -190,7 +199,8 @@ def test_errors_with_and_without_a_vlan(tmp_path):
     """On one trunk."""
     trunk = {"interface": "1"}
     no_ties(tmp_path,
-            pool("plain", server(1, **trunk), port=80, snat=SNAT),
+            pool("plain", server(1, **trunk), port=80,
+                 snat=["10.0.0.201", "fd00::201"]),
             pool("tagged", server(2, **trunk), vip=101, port=80, vlan=20,
                  snat=SNAT),
             pool("untagged", server(3, **trunk), vip=102, port=80,

@@ -199,6 +199,31 @@ def test_removed_from_an_access_port(net):
     held.close()
 
 
+@pytest.mark.parametrize("vlan", [200, "none"])
+def test_moved_to_a_pool_of_another_vlan(net, vlan):
+    """What it sends is looked up there: the connections that it had are
+    cut, those of others go on."""
+    lab = net
+    s1, s3 = server(lab, "s1"), server(lab, "s3", "10.0.0.3", vlan="none")
+    s2 = server(lab, "s2", "10.0.0.2", **({} if vlan == 200
+                                          else {"vlan": 200}))
+    keep = {"on_removal": "keep"}
+    apply(lab, lab.file(pool(lab, 100, s1, s3, **keep),
+                        pool(lab, vlan, s2, **keep)))
+    lab.run("s3", "ip", "neighbour", "replace", "10.0.1.1", "lladdr",
+            lab.hosts["c1"].mac, "dev", "eth0")
+    held = lab.hold("c1", VIP, 80, 40, sources=["10.0.1.1"])
+    path = lab.file(pool(lab, 100, s1, **keep),
+                    pool(lab, vlan, s2, s3, **keep))
+    apply(lab, path)
+    assert lab.lbgen("diff", path).stdout == ""
+    assert "is leaving" not in lab.lbgen("status", "-b", "br0").stdout
+    ping = held.ping()
+    assert ping.alive == held.opened["s1"]
+    assert not ping.servers["s3"]
+    held.close()
+
+
 @pytest.mark.parametrize("snat", [True, "10.0.0.200"])
 def test_fragments_from_another_vlan(net, snat):
     """They find back to a client that the server does not see."""

@@ -3,8 +3,8 @@
 /* Noticing that the file of the monitor has changed.
  *
  * Its directory is watched, because editors put a new file in the place of the
- * old one.  They do so in several steps, hence the pause.  A file behind a link
- * may change elsewhere, so it is looked at now and then as well.
+ * old one.  They do so in several steps, hence the pause.  A file behind a
+ * link may change elsewhere, so it is looked at now and then as well.
  *
  * Whoever writes slowly into a file must not have a part of it read. */
 
@@ -60,8 +60,8 @@ pause_over(void *files_)
     monitor_reload(files->monitor, false);
 }
 
-/* Whether what 'event' tells of is there as a whole.  A link is when it is made,
- * a file when it has been closed, which is another event. */
+/* Whether what 'event' tells of is there as a whole.  A link is when it is
+ * made, a file when it has been closed, which is another event. */
 static bool
 is_whole(const struct monitor_files *files, const struct inotify_event *event)
 {

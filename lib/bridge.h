@@ -54,8 +54,8 @@ struct bridge *bridge_read(struct session *, struct diags *);
 struct bridge *bridge_read_installed(struct session *, struct diags *);
 void bridge_destroy(struct bridge *);
 
-/* Whether no lbgen has changed the bridge since 'bridge' was read.  False after
- * queueing an error if the switch does not say. */
+/* Whether no lbgen has changed the bridge since 'bridge' was read.  False
+ * after queueing an error if the switch does not say. */
 bool bridge_is_current(struct session *, const struct bridge *,
                        struct diags *);
 

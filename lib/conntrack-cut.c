@@ -31,10 +31,10 @@
  * are looked at again.  Where they cannot be seen, the pass without client is
  * repeated so often that what is left of even a million is less than one.
  *
- * A connection whose server does not see the client has a twin in a zone of its
- * own, from the client to the server.  It goes as well: it would take its time
- * to end, and a client that comes by the same port again would get what the
- * old one had.  Where connections cannot be seen it stays: by server and port
+ * A connection whose server does not see the client has a twin in a zone of
+ * its own, from the client to the server.  It goes as well: it would take its
+ * time to end, and a client that comes by the same port again would get what
+ * the old one had.  Where connections cannot be seen it stays: by server and port
  * alone, it cannot be told from those of other pools. */
 
 /* Times to look for connections that are to be cut.  Usually the second finds

@@ -72,8 +72,8 @@ bool connection_parse(const char *line, struct connection *);
 bool connection_list_read(struct session *, uint16_t zone,
                       struct connection_list *connections, char **why);
 
-/* Likewise those in the zones of all tracked pools of 'assignments', and stores
- * in '*n_zones' how many zones that is. */
+/* Likewise those in the zones of all tracked pools of 'assignments', and
+ * stores in '*n_zones' how many zones that is. */
 bool connection_list_read_all(struct session *, const struct settings *,
                               const struct assignments *assignments,
                               struct connection_list *connections,

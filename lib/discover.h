@@ -13,8 +13,8 @@
  *
  * A server that does not answer stays where it was last known to be.  One that
  * was never there is an error, or, as the caller likes, missing
- * (lib/found.h).  So is any server whose port the bridge has not, until it has:
- * nothing else has to wait for it. */
+ * (lib/found.h).  So is any server whose port the bridge has not, until it
+ * has: nothing else has to wait for it. */
 
 #include <stdbool.h>
 

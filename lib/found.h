@@ -9,9 +9,9 @@
  * then asks through the switch, and the answer is kept beside what the file
  * says, here and in the record of the pool: the file's words stay the file's.
  *
- * A server that gave no answer, or whose port is gone, is "missing".  It counts
- * as in maint, whatever its file and the operator say, until somebody looks
- * again.
+ * A server that gave no answer, or whose port is gone, is "missing".  It
+ * counts as in maint, whatever its file and the operator say, until somebody
+ * looks again.
  *
  * Pure. */
 

@@ -227,8 +227,8 @@ struct pool {
     bool drop_fragments;        /* Said so, for pools that are not tracked. */
     enum on_removal on_removal;
     struct check *check;        /* Of its servers, or NULL. */
-    bool panicked;              /* For the monitor: when it last began to update
-                                 * the bridge. */
+    bool panicked;              /* For the monitor: when it last began to
+                                 * update the bridge. */
     uint8_t panic;              /* Percent down at which all count as up; 0
                                  * for never. */
     enum on_down on_down;

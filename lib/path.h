@@ -43,8 +43,8 @@ bool path_replies_to_sender(const struct pool *);
 /* The VLAN that 'server' of 'pool' is in, as the pool's. */
 uint16_t path_server_vlan(const struct pool *, const struct server *server);
 
-/* Whether something can be in both VLANs: they are the same, or a file does not
- * say which one is meant. */
+/* Whether something can be in both VLANs: they are the same, or a file does
+ * not say which one is meant. */
 bool path_vlans_meet(uint16_t, uint16_t);
 
 /* Who is asked for the MAC of packets to 'server': itself, or the router that

@@ -5,8 +5,8 @@
 /* Names of bridges
  * ================
  *
- * What may be given for a bridge: its name, the name of its socket, or where it
- * listens.  Whether it is there only lib/session.h can tell. */
+ * What may be given for a bridge: its name, the name of its socket, or where
+ * it listens.  Whether it is there only lib/session.h can tell. */
 
 #include <stdbool.h>
 

@@ -19,8 +19,8 @@
 #include "lib/health.h"
 
 /* In place of the C library's: whoever closes a descriptor before it is
- * removed leaves it to epoll for as long as a child has a copy, and epoll tells
- * of it by a pointer to memory that was freed. */
+ * removed leaves it to epoll for as long as a child has a copy, and epoll
+ * tells of it by a pointer to memory that was freed. */
 int
 epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {

@@ -414,7 +414,8 @@ def test_goes_on_after_a_restart_of_the_switch(lab):
 def test_a_switch_that_stands_still(lab):
     """Is not what its servers are blamed for, however long it lasts; one that
     dies meanwhile is found dead."""
-    with running(lab, file(lab, {"interval": "50ms", "timeout": "100ms"})) as m:
+    path = file(lab, {"interval": "50ms", "timeout": "100ms"})
+    with running(lab, path) as m:
         m.wait_states(s1="up", s2="up", s3="up")
         for pause in 0.2, 0.4, 0.8, 1.6, 3:
             lab.vswitchd.send_signal(signal.SIGSTOP)

@@ -37,6 +37,7 @@ struct path_checker {
     struct strmap servers;      /* Likewise. */
     struct strmap routers;      /* "via".  Likewise. */
     struct strmap proxies;      /* Servers that ask for clients.  Likewise. */
+    struct strmap ways;         /* The same, by format_way(). */
 };
 
 static const char *
@@ -55,6 +56,19 @@ format_vlan_key(struct path_checker *c, const struct ip *ip, uint16_t vlan)
 
     return arena_printf(&c->arena, "%s %s", ip_format(ip, buf),
                         vlan_format(vlan, number));
+}
+
+/* What packets for clients are known by, of a server that only knows the
+ * VIP's MAC. */
+static const char *
+format_way(struct path_checker *c, const struct pool *pool,
+           const struct server *server)
+{
+    char mac[MAC_STRLEN], number[VLAN_STRLEN];
+
+    return arena_printf(&c->arena, "%s %s %s", server->interface,
+                        vlan_format(path_server_vlan(pool, server), number),
+                        mac_format(&pool->vip_mac, mac));
 }
 
 /* Noting. */
@@ -91,6 +105,10 @@ note_server(struct path_checker *c, const struct pool *pool,
         if (pool->path.proxy_arp != PROXY_ARP_OFF) {
             take(c, &c->proxies, key, pool, server->node, "ip");
         }
+    }
+    if (pool->path.proxy_arp != PROXY_ARP_OFF && server->interface) {
+        take(c, &c->ways, format_way(c, pool, server), pool, server->node,
+             "interface");
     }
     for (size_t i = 0; i < server->via.n; i++) {
         take(c, &c->routers, format_vlan_key(c, &server->via.ip[i], vlan),
@@ -216,6 +234,31 @@ check_proxy(struct path_checker *c, const struct pool *pool,
               name);
 }
 
+/* What a server sends to the VIP's MAC is looked up in the zone of its pool's
+ * VLAN: pools in two VLANs cannot both have it. */
+static void
+check_way(struct path_checker *c, const struct pool *pool,
+          const struct server *server)
+{
+    const struct holder *other;
+    char owner[OWNER_SIZE], name[OWNER_SIZE];
+
+    if (pool->path.proxy_arp == PROXY_ARP_OFF || !server->interface) {
+        return;
+    }
+    other = strmap_get(&c->ways, format_way(c, pool, server));
+    if (other->pool->path.vlan != pool->path.vlan) {
+        owner_format("pool", other->pool->name, name);
+        diag_error(c->diags, node_locate(server->node, "interface"),
+                   "%s: a server of %s, which is in another vlan, is behind "
+                   "the same interface in the same vlan, and both have "
+                   "proxy_arp; give the pools different vip_macs",
+                   owner_format("server", server->name, owner), name);
+        diag_note(c->diags, node_locate(other->node, other->key),
+                  "%s has it here", name);
+    }
+}
+
 /* The switch answers ARP for an address that servers see as their client, and
  * needs ports at it that are no pool's. */
 static void
@@ -300,6 +343,7 @@ check_pool(struct path_checker *c, const struct pool *pool,
         check_away(c, &c->all, &snats->ip[i], pool, node, "snat", owner);
     }
     for (size_t i = 0; i < pool->n_servers; i++) {
+        check_way(c, pool, &pool->servers[i]);
         check_server(c, pool, &pool->servers[i]);
     }
 }
@@ -337,5 +381,6 @@ model_check_paths(const struct model *model, const struct node *pools_node,
     strmap_uninit(&c.servers);
     strmap_uninit(&c.routers);
     strmap_uninit(&c.proxies);
+    strmap_uninit(&c.ways);
     arena_uninit(&c.arena);
 }

@@ -5,7 +5,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/load.h"
-#include "lib/discover.h"
+#include "lib/discover-ports.h"
 
 /* Which pools go: all, one by name, or those that a file names. */
 struct victims {

@@ -7,6 +7,7 @@
 
 #include "lbgen/connect.h"
 #include "lbgen/drain-wait.h"
+#include "lib/discover-ports.h"
 #include "lib/discover.h"
 #include "lib/override.h"
 #include "lib/path.h"

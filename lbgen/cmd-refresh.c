@@ -8,7 +8,7 @@
 #include "lbgen/load.h"
 #include "lbgen/report-refresh.h"
 #include "lbgen/run-refresh.h"
-#include "lib/discover.h"
+#include "lib/discover-ports.h"
 #include "lib/metrics.h"
 
 /* One refresh. */

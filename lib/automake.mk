@@ -75,6 +75,8 @@ lib_liblbgen_a_SOURCES = \
 	lib/diff.h \
 	lib/discover-frame.c \
 	lib/discover-frame.h \
+	lib/discover-ports.c \
+	lib/discover-ports.h \
 	lib/discover-probe.c \
 	lib/discover-probe.h \
 	lib/discover.c \

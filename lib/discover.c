@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lib/discover-ports.h"
 #include "lib/discover-probe.h"
 #include "lib/found.h"
 #include "lib/path.h"
@@ -66,93 +67,13 @@ ask_in_vlan(const struct pool *pool, const struct server *server)
     return vlan == VLAN_ANY || vlan == VLAN_NONE ? 0 : vlan;
 }
 
-static bool
-has_port(const struct discovery *d, const char *interface)
-{
-    return ports_find(&d->bridge->ports, interface) != PORT_NONE;
-}
-
-/* Whether the file or the operator has 'server' in maint, be it there or
- * not. */
-static bool
-is_meant_for_maint(const struct server *server)
-{
-    struct server there = *server;
-
-    there.missing = false;
-    return server_effective_state(&there) == SERVER_MAINT;
-}
-
-/* Whether the port that 'server' is said to be behind is not there. */
-static bool
-is_port_gone(const struct discovery *d, const struct server *server)
-{
-    const char *interface = server_interface(server);
-
-    return interface && !has_port(d, interface);
-}
-
-/* Whether 'server' is missing, going by its port.  One that leaves out nothing
- * is not when the port is back.  If none may be missing, others report it. */
-static bool
-is_missing(const struct discovery *d, const struct server *server)
-{
-    return (is_port_gone(d, server)
-            ? d->allow_missing || is_meant_for_maint(server)
-            : server->missing && server_leaves_out(server));
-}
-
-static void
-note_port(const struct discovery *d, struct server *server)
-{
-    if (!is_missing(d, server)) {
-        server->missing = false;
-    } else if (is_port_gone(d, server)) {
-        if (!server->missing && !is_meant_for_maint(server)) {
-            diag_warning(d->diags, &server->loc, "server \"%s\": bridge "
-                         "\"%s\" has no port %s; it is in maint until there "
-                         "is one", server->name, d->bridge_name,
-                         server_interface(server));
-        }
-        found_set_missing(server);
-    }
-}
-
-/* Likewise all servers of 'model', or 'only' that one. */
-static void
-note_ports(const struct discovery *d, struct model *model,
-           const struct server *only)
-{
-    for (size_t i = 0; i < model->n_pools; i++) {
-        struct pool *pool = model->pools[i];
-
-        for (size_t j = 0; j < pool->n_servers; j++) {
-            if (!only || &pool->servers[j] == only) {
-                note_port(d, &pool->servers[j]);
-            }
-        }
-    }
-}
-
-/* Whether anything about the ports of 'pool' is news. */
-static bool
-has_news(const struct discovery *d, const struct pool *pool)
-{
-    for (size_t i = 0; i < pool->n_servers; i++) {
-        if (is_missing(d, &pool->servers[i]) != pool->servers[i].missing) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Whether 'server' is to be asked for. */
 static bool
 is_wanted(const struct discovery *d, const struct server *server)
 {
     return (server_leaves_out(server)
             && !(server->missing && server->interface
-                 && !has_port(d, server->interface)));
+                 && !ports_has(&d->bridge->ports, server->interface)));
 }
 
 static void
@@ -423,7 +344,7 @@ find_known(const struct discovery *d, const struct server *server,
             const struct server *old = &pool->servers[j];
 
             if (found_agrees(old, server) && ask_in_vlan(pool, old) == vlan
-                && has_port(d, server_interface(old))) {
+                && ports_has(&d->bridge->ports, server_interface(old))) {
                 return old;
             }
         }
@@ -612,7 +533,9 @@ discover(struct session *session, const struct bridge *bridge,
     };
     bool ok = true;
 
-    note_ports(&d, model, only);
+    discover_lost_ports(&(struct port_look) {
+                            bridge, d.bridge_name, allow_missing, diags,
+                        }, model, only);
     collect_wanted(&d, model, only);
     if (d.n_wanted) {
         ok = make_questions(&d) && ask(&d, model);
@@ -622,71 +545,16 @@ discover(struct session *session, const struct bridge *bridge,
     return ok;
 }
 
-/* Has '*pool', if it is one of the bridge's own, be a copy in '*ports'. */
-static void
-own_pool(const struct bridge *bridge, struct pool **pool,
-         struct discovered_ports *ports)
-{
-    for (size_t i = 0; i < bridge->n_records; i++) {
-        if (bridge->records[i].pool == *pool) {
-            struct record *copy = &ports->copies[ports->n_copies];
-
-            if (record_copy(&bridge->records[i], copy)) {
-                *pool = copy->pool;
-                ports->n_copies++;
-            }
-            return;
-        }
-    }
-}
-
-bool
-discover_ports(struct session *session, const struct bridge *bridge,
-               struct model *model, struct discovered_ports *ports,
-               struct diags *diags)
-{
-    const struct discovery d = {
-        .bridge = bridge,
-        .bridge_name = session_bridge(session),
-        .allow_missing = true,
-        .diags = diags,
-    };
-    bool news = false;
-
-    ports->copies = lb_xcalloc(model->n_pools, sizeof *ports->copies);
-    ports->n_copies = 0;
-    for (size_t i = 0; i < model->n_pools; i++) {
-        if (has_news(&d, model->pools[i])) {
-            own_pool(bridge, &model->pools[i], ports);
-            news = true;
-        }
-    }
-    note_ports(&d, model, NULL);
-    return news;
-}
-
-void
-discovered_ports_uninit(struct discovered_ports *ports)
-{
-    for (size_t i = 0; i < ports->n_copies; i++) {
-        record_uninit(&ports->copies[i]);
-    }
-    free(ports->copies);
-}
-
 bool
 discover_known(struct session *session, const struct bridge *bridge,
                struct model *model, struct diags *diags)
 {
-    struct discovery d = {
-        .bridge = bridge,
-        .bridge_name = session_bridge(session),
-        .allow_missing = true,
-        .diags = diags,
-    };
+    struct discovery d = { .bridge = bridge };
     bool all = true;
 
-    note_ports(&d, model, NULL);
+    discover_lost_ports(&(struct port_look) {
+                            bridge, session_bridge(session), true, diags,
+                        }, model, NULL);
     collect_wanted(&d, model, NULL);
     for (size_t i = 0; i < d.n_wanted; i++) {
         struct server *server = d.wanted[i].server;
@@ -696,7 +564,8 @@ discover_known(struct session *session, const struct bridge *bridge,
         if (known) {
             found_set(server, server_mac(known), server_interface(known));
         } else if (!server_is_located(server)
-                   || !has_port(&d, server_interface(server))) {
+                   || !ports_has(&bridge->ports,
+                                 server_interface(server))) {
             found_set_missing(server);
             all = false;
         }

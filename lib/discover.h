@@ -39,19 +39,4 @@ bool discover(struct session *, const struct bridge *, struct model *,
 bool discover_known(struct session *, const struct bridge *, struct model *,
                     struct diags *);
 
-/* What discover_ports() had to copy. */
-struct discovered_ports {
-    struct record *copies;
-    size_t n_copies;
-};
-
-/* Only looks whether servers have their ports: those that have not are
- * missing, with a warning if that is news and they are not in maint.  True if
- * anything about that is news.  Pools of 'model' that are those of 'bridge'
- * itself stay as they are there: copies take their place, which live until
- * discovered_ports_uninit(). */
-bool discover_ports(struct session *, const struct bridge *, struct model *,
-                    struct discovered_ports *, struct diags *);
-void discovered_ports_uninit(struct discovered_ports *);
-
 #endif /* lib/discover.h */

@@ -124,6 +124,12 @@ ports_find(const struct ports *ports, const char *interface)
     return port ? port->number : PORT_NONE;
 }
 
+bool
+ports_has(const struct ports *ports, const char *interface)
+{
+    return ports_find(ports, interface) != PORT_NONE;
+}
+
 char *
 ports_name(const struct ports *ports, uint16_t number)
 {

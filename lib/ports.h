@@ -50,6 +50,9 @@ void ports_invent(struct ports *, const struct model *model);
  * PORT_NONE if there is no such port. */
 uint16_t ports_find(const struct ports *, const char *interface);
 
+/* Whether there is such a port. */
+bool ports_has(const struct ports *, const char *interface);
+
 /* The name of port 'number', or its number as text if it has no name that
  * ports_find() would find again.  The caller frees it. */
 char *ports_name(const struct ports *, uint16_t number);

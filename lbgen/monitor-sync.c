@@ -114,8 +114,7 @@ has_port_come(const struct monitor *m, const struct bridge *bridge)
             const struct server *server = &pool->servers[j];
 
             if (server->missing && server->interface
-                && ports_find(&bridge->ports, server->interface)
-                != PORT_NONE) {
+                && ports_has(&bridge->ports, server->interface)) {
                 return true;
             }
         }

@@ -178,8 +178,7 @@ stays_behind(struct plan *plan, const struct assignment *old,
     return (new->pool->on_removal == ON_REMOVAL_KEEP
             && server_effective_state(server) != SERVER_MAINT
             && server_is_located(server)
-            && ports_find(&plan->bridge->ports,
-                          server_interface(server)) != PORT_NONE
+            && ports_has(&plan->bridge->ports, server_interface(server))
             && !is_taken_over(plan->model, old->pool, server)
             && may_have_connections(plan, old->pool, server, member));
 }

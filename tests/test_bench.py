@@ -147,4 +147,6 @@ def test_failover():
             # As much again as what others do to the machine may add.
             assert 0 < figures["t_un"] < row.bound() + 3
             assert figures["requests"] > 100
-            assert 0 < figures["fail"] < 90
+            # A link goes down between two requests as well as in one.
+            assert figures["fail"] > 0 or not row.t_h
+            assert figures["fail"] < 90

@@ -192,6 +192,14 @@ health_changed(void *m_, struct pool *pool, struct server *server,
                      : server->missing ? REASON_FOUND : REASON_RETURN));
 }
 
+static void
+check_impossible(void *m LB_UNUSED, struct pool *pool, struct server *server,
+                 const char *error)
+{
+    log_line(LOG_LEVEL_WARNING, "cannot check: pool=%s server=%s error=\"%s\"",
+             pool->name, server->name, error);
+}
+
 /* Reading the file. */
 
 /* A file that was read. */
@@ -391,6 +399,9 @@ static bool
 monitor_init(struct monitor *m, struct reading *r)
 {
     const struct command_context *context = m->context;
+    const struct checker_listener listener = {
+        .changed = health_changed, .unable = check_impossible, .aux = m
+    };
 
     m->bridge = lb_xstrdup(context->bridge ? context->bridge
                            : r->model->bridge);
@@ -409,7 +420,7 @@ monitor_init(struct monitor *m, struct reading *r)
     m->loop = loop_create();
     watch_signals(m);
     session_init(context->verbose);
-    m->checker = checker_create(m->loop, health_changed, m);
+    m->checker = checker_create(m->loop, &listener);
     m->prober = (struct prober) {
         .send = send_to_switch,
         .ping = ping_switch,

@@ -147,6 +147,12 @@ get_check_failures(const struct subject *s)
 }
 
 static double
+get_check_errors(const struct subject *s)
+{
+    return s->stats.n_unable;
+}
+
+static double
 get_check_duration(const struct subject *s)
 {
     return s->stats.n_checks ? s->stats.took / 1000.0 : -1;
@@ -162,6 +168,8 @@ static const struct series check_series[] = {
     { "lbgen_check_total", "counter", "Checks of the server.", get_checks },
     { "lbgen_check_failures_total", "counter", "Checks that failed.",
       get_check_failures },
+    { "lbgen_check_errors_total", "counter", "Checks that this host could not "
+      "make.", get_check_errors },
     { "lbgen_check_duration_seconds", "gauge", "Duration of the last one.",
       get_check_duration },
     { "lbgen_check_success", "gauge", "1 if the last one succeeded.",

@@ -79,26 +79,30 @@ arp_start(struct attempt *attempt)
 {
     struct arp_attempt *arp = (struct arp_attempt *) attempt;
     struct attempt_route route;
+    int error = attempt_find_route(&attempt->target.ip, &route);
     int fd;
 
     arp->socket.fd = -1;
-    if (!attempt_find_route(&attempt->target.ip, &route)) {
+    if (error == ENODEV) {
         attempt_end(attempt, "this host has no interface with ARP to it");
+        return;
+    } else if (error) {
+        attempt_end_errno(attempt, error);
         return;
     }
     fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        attempt_end(attempt, "cannot ask: %s (CAP_NET_RAW)", strerror(errno));
+        attempt_end_no_socket(attempt, errno, "CAP_NET_RAW");
         return;
     }
     route.link.sll_protocol = htons(ETH_P_ARP);
     if (bind(fd, (struct sockaddr *) &route.link, sizeof route.link)
         || !loop_add(attempt->all->loop, &arp->socket, fd, EPOLLIN, arp_ready,
                      arp)) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
         close(fd);
     } else if (!ask(fd, &attempt->target.ip, &route)) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
     }
 }
 

@@ -223,6 +223,19 @@ spawn(const struct attempt_target *target, int fd, pid_t *pid)
     return error;
 }
 
+/* A program that is not there, or is none, is told of as a failure: somebody
+ * has to look. */
+static void
+could_not_start(struct attempt *attempt, int error)
+{
+    if (attempt_is_shortage(error)) {
+        attempt_end_errno(attempt, error);
+    } else {
+        attempt_end(attempt, "%s: %s", attempt->target.check->command[0],
+                    strerror(error));
+    }
+}
+
 static void
 exec_start(struct attempt *attempt)
 {
@@ -235,7 +248,7 @@ exec_start(struct attempt *attempt)
     p->attempt = attempt;
     p->pidfd.fd = p->output.fd = -1;
     if (pipe2(fds, O_CLOEXEC)) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
         free(p);
         return;
     }
@@ -245,8 +258,7 @@ exec_start(struct attempt *attempt)
     if (error) {
         close(fds[0]);
         free(p);
-        attempt_end(attempt, "%s: %s", attempt->target.check->command[0],
-                    strerror(error));
+        could_not_start(attempt, error);
         return;
     }
     ((struct exec *) attempt)->process = p;
@@ -261,7 +273,8 @@ exec_start(struct attempt *attempt)
         end_process(p);
         free(p);
         ((struct exec *) attempt)->process = NULL;
-        attempt_end(attempt, "cannot watch a program: %s", strerror(error));
+        attempt_end_unable(attempt, "cannot watch a program: %s",
+                           strerror(error));
     }
 }
 

@@ -11,10 +11,12 @@
 
 #include "lib/attempt.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include <curl/curl.h>
 #include <openvswitch/list.h>
@@ -36,6 +38,7 @@ struct http {
     struct curl_slist *headers;
     char *url;
     char why[CURL_ERROR_SIZE];
+    int no_socket;              /* Why there is none, an errno value, or 0. */
     size_t head_size;
     char *body;
     size_t body_size;
@@ -50,6 +53,26 @@ struct http_socket {
     struct loop_fd socket;
 };
 
+/* Says why there was no answer, as libcurl tells with 'code'. */
+static void
+judge_failure(struct http *http, CURLcode code)
+{
+    const char *why = *http->why ? http->why : curl_easy_strerror(code);
+    long error = http->no_socket;
+
+    if (!error && code == CURLE_COULDNT_CONNECT) {
+        curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
+    }
+    if (attempt_is_shortage(error)) {
+        attempt_end_errno(&http->up, error);
+    } else if (code == CURLE_OUT_OF_MEMORY
+               || code == CURLE_SSL_CACERT_BADFILE) {
+        attempt_end_unable(&http->up, "%s", why);
+    } else {
+        attempt_end(&http->up, "%s", why);
+    }
+}
+
 /* Says of the request whose end libcurl tells with 'code' what it means. */
 static void
 judge(struct http *http, CURLcode code)
@@ -59,8 +82,7 @@ judge(struct http *http, CURLcode code)
 
     curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
     if (code && code != CURLE_WRITE_ERROR) {
-        attempt_end(&http->up, "%s", (*http->why ? http->why
-                                      : curl_easy_strerror(code)));
+        judge_failure(http, code);
     } else if (http->head_size > ANSWER_MAX) {
         attempt_end(&http->up, "more than %d bytes of headers", ANSWER_MAX);
     } else if (status < check->status_min || status > check->status_max) {
@@ -160,18 +182,23 @@ set_timer(CURLM *multi LB_UNUSED, long ms, void *client_)
     return 0;
 }
 
+/* NULL if this host is short of something. */
 static struct http_client *
 http_client_create(struct loop *loop)
 {
-    struct http_client *client = lb_xcalloc(1, sizeof *client);
+    struct http_client *client;
+    CURLM *multi;
 
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    client->loop = loop;
-    ovs_list_init(&client->sockets);
-    client->multi = curl_multi_init();
-    if (!client->multi) {
-        abort();
+    multi = curl_multi_init();
+    if (!multi) {
+        curl_global_cleanup();
+        return NULL;
     }
+    client = lb_xcalloc(1, sizeof *client);
+    client->loop = loop;
+    client->multi = multi;
+    ovs_list_init(&client->sockets);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
     curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
     curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, set_timer);
@@ -271,6 +298,17 @@ set_request(struct http *http)
     }
 }
 
+static curl_socket_t
+open_socket(void *http_, curlsocktype purpose LB_UNUSED,
+            struct curl_sockaddr *to)
+{
+    struct http *http = http_;
+    int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+
+    http->no_socket = fd < 0 ? errno : 0;
+    return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
 /* What goes for all requests.  The time is watched by lib/attempt.c. */
 static void
 set_manners(struct http *http)
@@ -285,6 +323,8 @@ set_manners(struct http *http)
     curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_head);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, http);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
@@ -300,9 +340,10 @@ http_start(struct attempt *attempt)
     if (!all->http) {
         all->http = http_client_create(all->loop);
     }
-    http->easy = curl_easy_init();
+    http->easy = all->http ? curl_easy_init() : NULL;
     if (!http->easy) {
-        abort();
+        attempt_end_unable(attempt, "libcurl does not work");
+        return;
     }
     set_manners(http);
     set_target(http);
@@ -330,6 +371,9 @@ http_stop(struct attempt *attempt)
 {
     struct http *http = (struct http *) attempt;
 
+    if (!http->easy) {
+        return;
+    }
     forget_sockets(attempt->all->http, http->easy);
     curl_multi_remove_handle(attempt->all->http->multi, http->easy);
     curl_easy_cleanup(http->easy);

@@ -95,8 +95,8 @@ icmp_start(struct attempt *attempt)
 
     icmp->socket.fd = -1;
     if (fd < 0) {
-        attempt_end(attempt, "cannot ping: %s (CAP_NET_RAW or "
-                    "net.ipv4.ping_group_range)", strerror(errno));
+        attempt_end_no_socket(attempt, errno, "CAP_NET_RAW or "
+                              "net.ipv4.ping_group_range");
         return;
     }
     icmp->id = echo.id = (uintptr_t) attempt >> 4;
@@ -106,11 +106,11 @@ icmp_start(struct attempt *attempt)
     }
     if (!loop_add(attempt->all->loop, &icmp->socket, fd, EPOLLIN, icmp_ready,
                   icmp)) {
+        attempt_end_errno(attempt, errno);
         close(fd);
-        attempt_end(attempt, "%s", strerror(errno));
     } else if (connect(fd, (struct sockaddr *) &ss, size)
                || send(fd, &echo, sizeof echo, 0) < 0) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
     }
 }
 

@@ -106,25 +106,29 @@ nd_start(struct attempt *attempt)
 {
     struct nd_attempt *nd = (struct nd_attempt *) attempt;
     struct attempt_route route;
+    int error = attempt_find_route(&attempt->target.ip, &route);
     int fd;
 
     nd->socket.fd = -1;
-    if (!attempt_find_route(&attempt->target.ip, &route)) {
+    if (error == ENODEV) {
         attempt_end(attempt, "this host has no interface with neighbour "
                     "discovery to it");
+        return;
+    } else if (error) {
+        attempt_end_errno(attempt, error);
         return;
     }
     fd = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
                 IPPROTO_ICMPV6);
     if (fd < 0) {
-        attempt_end(attempt, "cannot ask: %s (CAP_NET_RAW)", strerror(errno));
+        attempt_end_no_socket(attempt, errno, "CAP_NET_RAW");
     } else if (!set_up(fd, &route)
                || !loop_add(attempt->all->loop, &nd->socket, fd, EPOLLIN,
                             nd_ready, nd)) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
         close(fd);
     } else if (!ask(fd, &attempt->target.ip, &route)) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
     }
 }
 

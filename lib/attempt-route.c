@@ -4,6 +4,7 @@
 #include "lib/attempt-route.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -28,21 +29,23 @@ read_address(const struct sockaddr *sa, struct ip *ip)
 }
 
 /* The address that this host would use towards 'ip'.  The port means nothing:
- * nothing is sent. */
-static bool
+ * nothing is sent.  Returns as attempt_find_route(). */
+static int
 find_source(const struct ip *ip, struct ip *source)
 {
     struct sockaddr_storage ss;
     socklen_t size = attempt_address(ip, 9, &ss);
     int fd = socket(ss.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool ok = (fd >= 0 && !connect(fd, (struct sockaddr *) &ss, size)
-               && !getsockname(fd, (struct sockaddr *) &ss, &size)
-               && read_address((struct sockaddr *) &ss, source));
+    bool found;
 
-    if (fd >= 0) {
-        close(fd);
+    if (fd < 0) {
+        return errno;
     }
-    return ok;
+    found = (!connect(fd, (struct sockaddr *) &ss, size)
+             && !getsockname(fd, (struct sockaddr *) &ss, &size)
+             && read_address((struct sockaddr *) &ss, source));
+    close(fd);
+    return found ? 0 : ENODEV;
 }
 
 /* The name of the interface that has 'source', or NULL. */
@@ -59,15 +62,18 @@ find_interface(const struct ifaddrs *all, const struct ip *source)
     return NULL;
 }
 
-bool
+int
 attempt_find_route(const struct ip *ip, struct attempt_route *route)
 {
     struct ifaddrs *all = NULL;
     const char *name;
     bool found = false;
+    int error = find_source(ip, &route->source);
 
-    if (!find_source(ip, &route->source) || getifaddrs(&all)) {
-        return false;
+    if (error) {
+        return error;
+    } else if (getifaddrs(&all)) {
+        return errno;
     }
     name = find_interface(all, &route->source);
     for (struct ifaddrs *i = all; name && i; i = i->ifa_next) {
@@ -78,5 +84,5 @@ attempt_find_route(const struct ip *ip, struct attempt_route *route)
         }
     }
     freeifaddrs(all);
-    return found;
+    return found ? 0 : ENODEV;
 }

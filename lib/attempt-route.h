@@ -18,8 +18,8 @@ struct attempt_route {
     struct sockaddr_ll link;    /* The interface, with its MAC. */
 };
 
-/* Fills in '*route' to 'ip'.  False if this host has none, or none by an
- * interface with Ethernet. */
-bool attempt_find_route(const struct ip *ip, struct attempt_route *route);
+/* Fills in '*route' to 'ip'.  Returns 0, ENODEV if this host has none, or none
+ * by an interface with Ethernet, or another errno value if it cannot tell. */
+int attempt_find_route(const struct ip *ip, struct attempt_route *route);
 
 #endif /* lib/attempt-route.h */

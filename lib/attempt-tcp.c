@@ -66,7 +66,7 @@ tcp_start(struct attempt *attempt)
         }
     }
     if (fd < 0) {
-        attempt_end(attempt, "%s", strerror(errno));
+        attempt_end_errno(attempt, errno);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "lib/attempt.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 /* The end of an attempt that its owner has not heard of. */
 struct ending {
     struct attempt *attempt;
+    enum attempt_result result;
     char error[ATTEMPT_ERROR_SIZE];
-    bool ok;
     int64_t took;
 };
 
@@ -101,8 +102,7 @@ expire(void *attempt_)
 
 struct attempt *
 attempt_start(struct attempts *all, const struct attempt_target *target,
-              void (*done)(void *aux, const char *error, int64_t took),
-              void *aux)
+              attempt_done *done, void *aux)
 {
     const struct attempt_class *class = find_class(target->check);
     struct attempt *attempt = lb_xcalloc(1, class->size);
@@ -140,35 +140,84 @@ tell(void *ending_)
 {
     struct ending *ending = ending_;
     struct attempt *attempt = ending->attempt;
-    void (*done)(void *, const char *, int64_t) = attempt->done;
+    attempt_done *done = attempt->done;
     void *aux = attempt->aux;
 
     free(attempt);
-    done(aux, ending->ok ? NULL : ending->error, ending->took);
+    done(aux, ending->result, ending->result ? ending->error : NULL,
+         ending->took);
     free(ending);
 }
 
-void
-attempt_end(struct attempt *attempt, const char *format, ...)
+static void LB_PRINTF(3, 0)
+end(struct attempt *attempt, enum attempt_result result, const char *format,
+    va_list args)
 {
     struct ending *ending;
-    va_list args;
 
     if (!attempt->class) {
         return;
     }
     ending = lb_xcalloc(1, sizeof *ending);
     ending->attempt = attempt;
-    ending->ok = !format;
+    ending->result = result;
     ending->took = loop_now() - attempt->began;
     if (format) {
-        va_start(args, format);
         vsnprintf(ending->error, sizeof ending->error, format, args);
-        va_end(args);
     }
     attempt->class->stop(attempt);
     attempt->class = NULL;
     loop_timer_set(attempt->all->loop, &attempt->timer, 0, tell, ending);
+}
+
+void
+attempt_end(struct attempt *attempt, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    end(attempt, format ? ATTEMPT_FAILED : ATTEMPT_OK, format, args);
+    va_end(args);
+}
+
+void
+attempt_end_unable(struct attempt *attempt, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    end(attempt, ATTEMPT_UNABLE, format, args);
+    va_end(args);
+}
+
+bool
+attempt_is_shortage(int error)
+{
+    return (error == EMFILE || error == ENFILE || error == ENOMEM
+            || error == ENOBUFS || error == ENOSPC || error == EADDRNOTAVAIL
+            || error == EAGAIN);
+}
+
+void
+attempt_end_errno(struct attempt *attempt, int error)
+{
+    if (attempt_is_shortage(error)) {
+        attempt_end_unable(attempt, "%s", strerror(error));
+    } else {
+        attempt_end(attempt, "%s", strerror(error));
+    }
+}
+
+void
+attempt_end_no_socket(struct attempt *attempt, int error,
+                      const char *privilege)
+{
+    if (error == EPERM || error == EACCES) {
+        attempt_end_unable(attempt, "cannot ask: %s (%s)", strerror(error),
+                           privilege);
+    } else {
+        attempt_end_errno(attempt, error);
+    }
 }
 
 void

@@ -26,6 +26,19 @@ struct attempts {
     void *aux;
 };
 
+/* How an attempt came out. */
+enum attempt_result {
+    ATTEMPT_OK,
+    ATTEMPT_FAILED,
+    ATTEMPT_UNABLE              /* This host could not ask, which says nothing
+                                 * of the server. */
+};
+
+/* To be told once, unless the attempt is cancelled, which is gone by then.
+ * 'error' is NULL with ATTEMPT_OK; 'took' is in milliseconds. */
+typedef void attempt_done(void *aux, enum attempt_result, const char *error,
+                          int64_t took);
+
 /* Longest error, with its null byte. */
 #define ATTEMPT_ERROR_SIZE 128
 
@@ -65,10 +78,7 @@ struct attempt {
     int64_t lost;               /* loop_lost() at the time. */
     int64_t deadline;
     struct loop_timer timer;
-
-    /* Called once, unless the attempt is cancelled: 'error' is NULL if it
-     * succeeded.  The attempt is gone after that. */
-    void (*done)(void *aux, const char *error, int64_t took);
+    attempt_done *done;
     void *aux;
 };
 
@@ -86,15 +96,29 @@ void attempts_uninit(struct attempts *);
 /* Begins one.  'done' is never called before this has returned. */
 struct attempt *attempt_start(struct attempts *,
                               const struct attempt_target *,
-                              void (*done)(void *aux, const char *error,
-                                           int64_t took),
-                              void *aux);
+                              attempt_done *done, void *aux);
 void attempt_cancel(struct attempt *);
 
 /* For classes: the end, with success if 'format' is NULL.  The attempt's
  * owner hears of it when the loop goes round, so this may be called from
  * anywhere, also twice: the first time counts. */
 void attempt_end(struct attempt *, const char *format, ...) LB_PRINTF(2, 3);
+
+/* Likewise, because this host could not ask. */
+void attempt_end_unable(struct attempt *, const char *format, ...)
+    LB_PRINTF(2, 3);
+
+/* Likewise, after a system call failed with 'error': the one or the other,
+ * depending on attempt_is_shortage(). */
+void attempt_end_errno(struct attempt *, int error);
+
+/* Likewise, after socket() failed with 'error' for want of 'privilege' or for
+ * another reason. */
+void attempt_end_no_socket(struct attempt *, int error, const char *privilege);
+
+/* Whether 'error', an errno value, says that this host is short of something:
+ * descriptors, memory, watches of epoll, ports to connect from, processes. */
+bool attempt_is_shortage(int error);
 
 /* Likewise: closes a socket that the loop watches; one that is not open has
  * -1. */

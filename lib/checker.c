@@ -19,6 +19,9 @@
 /* New servers wait for their first check: it comes soon, in milliseconds. */
 #define SOON 50
 
+/* How often to say of a server that it cannot be checked, in milliseconds. */
+#define SAY_AGAIN 60000
+
 /* One thing to ask, for all servers that it concerns. */
 struct item {
     struct checker *checker;
@@ -43,6 +46,7 @@ struct watched {
     bool told;                  /* By a check, not only by the bridge. */
     struct checker_stats stats;
     char error[ATTEMPT_ERROR_SIZE];
+    int64_t said_unable;        /* When that was last said, or 0. */
 };
 
 /* All of one model. */
@@ -60,22 +64,16 @@ struct checker {
     struct attempts attempts;
     bool running;
     struct plan plan;
-    void (*changed)(void *aux, struct pool *, struct server *,
-                    enum health_state before);
-    void *aux;
+    struct checker_listener listener;
 };
 
 struct checker *
-checker_create(struct loop *loop,
-               void (*changed)(void *aux, struct pool *, struct server *,
-                               enum health_state before),
-               void *aux)
+checker_create(struct loop *loop, const struct checker_listener *listener)
 {
     struct checker *checker = lb_xcalloc(1, sizeof *checker);
 
     attempts_init(&checker->attempts, loop);
-    checker->changed = changed;
-    checker->aux = aux;
+    checker->listener = *listener;
     return checker;
 }
 
@@ -295,7 +293,22 @@ take_result(struct checker *checker, struct watched *w, const char *error,
         health_set(w->server, w->track.state, error, time(NULL));
         w->server->health.flaps = w->track.flaps;
         health_settle(w->pool);
-        checker->changed(checker->aux, w->pool, w->server, before);
+        checker->listener.changed(checker->listener.aux, w->pool, w->server,
+                                  before);
+    }
+}
+
+/* This host could not check one server. */
+static void
+take_trouble(struct checker *checker, struct watched *w, const char *error)
+{
+    int64_t now = loop_now();
+
+    w->stats.n_unable++;
+    if (!w->said_unable || now - w->said_unable >= SAY_AGAIN) {
+        w->said_unable = now;
+        checker->listener.unable(checker->listener.aux, w->pool, w->server,
+                                 error);
     }
 }
 
@@ -312,14 +325,19 @@ schedule(struct item *item, int64_t when)
 }
 
 static void
-finish(void *item_, const char *error, int64_t took)
+finish(void *item_, enum attempt_result result, const char *error,
+       int64_t took)
 {
     struct item *item = item_;
     bool is_turning = false;
 
     item->attempt = NULL;
     for (struct watched *w = item->first; w; w = w->next) {
-        take_result(item->checker, w, error, took);
+        if (result == ATTEMPT_UNABLE) {
+            take_trouble(item->checker, w, error);
+        } else {
+            take_result(item->checker, w, error, took);
+        }
         is_turning = is_turning || health_track_is_turning(&w->track);
     }
     schedule(item, check_next(check_pace(item->target.check, is_turning),
@@ -368,6 +386,7 @@ inherit(struct plan *plan, const struct plan *old)
             w->told = was->told;
             w->stats = was->stats;
             memcpy(w->error, was->error, sizeof w->error);
+            w->said_unable = was->said_unable;
         }
     }
     for (size_t i = 0; i < plan->n_items; i++) {

@@ -20,18 +20,26 @@ struct prober;
 struct checker_stats {
     uint64_t n_checks;
     uint64_t n_failed;
+    uint64_t n_unable;          /* Could not be made; not in 'n_checks'. */
     int64_t took;               /* The last one, in milliseconds. */
     bool ok;                    /* The last one; true before it. */
     const char *error;          /* Of the last one that failed, or "". */
 };
 
-/* 'changed' is called after the health of 'server' has changed, and
- * health_settle() with it. */
-struct checker *checker_create(struct loop *,
-                               void (*changed)(void *aux, struct pool *pool,
-                                               struct server *server,
-                                               enum health_state before),
-                               void *aux);
+/* Who hears of what checks say. */
+struct checker_listener {
+    /* The health of 'server' has changed, and health_settle() was called. */
+    void (*changed)(void *aux, struct pool *, struct server *server,
+                    enum health_state before);
+
+    /* This host cannot check 'server', whose health stays as it is.  Called
+     * at most once a minute for each. */
+    void (*unable)(void *aux, struct pool *, struct server *server,
+                   const char *error);
+    void *aux;
+};
+
+struct checker *checker_create(struct loop *, const struct checker_listener *);
 void checker_destroy(struct checker *);
 
 /* Checks what 'model' says from now on, until the next call: the model must

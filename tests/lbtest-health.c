@@ -149,6 +149,14 @@ print_change(void *start LB_UNUSED, struct pool *pool, struct server *server,
     fflush(stdout);
 }
 
+static void
+print_unable(void *start LB_UNUSED, struct pool *pool, struct server *server,
+             const char *error)
+{
+    printf("%s/%s cannot be checked: %s\n", pool->name, server->name, error);
+    fflush(stdout);
+}
+
 /* Largest resident set so far, in kB.  getrusage(2) would count what the
  * process had before execve(2) too, which is all of its parent after vfork(2).
  */
@@ -190,7 +198,7 @@ print_stats(const struct checker *checker, const struct model *model)
 }
 
 /* checker FILE MS: runs the checks of a file for so long.  Prints changes of
- * health, then what is known of each server, then "N checks, M kB at most, C
+ * health and servers that cannot be checked, then what is known of each server, then "N checks, M kB at most, C
  * ms of CPU". */
 int
 lbtest_checker(int argc, char *argv[])
@@ -199,6 +207,9 @@ lbtest_checker(int argc, char *argv[])
     struct document *document = argc > 2
         ? document_read_file(argv[1], diags) : NULL;
     struct model *model = document ? model_read(document, diags) : NULL;
+    const struct checker_listener listener = {
+        .changed = print_change, .unable = print_unable
+    };
     struct loop_timer timer = { .place = 0 };
     struct checker *checker;
     bool stop = false;
@@ -212,7 +223,7 @@ lbtest_checker(int argc, char *argv[])
     }
     signal(SIGPIPE, SIG_IGN);
     loop = loop_create();
-    checker = checker_create(loop, print_change, NULL);
+    checker = checker_create(loop, &listener);
     checker_load(checker, model);
     checker_start(checker);
     cpu = clock();

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import re
+import resource
+import shutil
 import socket
 import ssl
 import subprocess
@@ -125,8 +127,12 @@ class Result:
         self.changes = [line.split("/", 1)[1] for line in lines
                         if "->" in line]
         self.servers = {}
+        self.unable = {}
         for line in lines:
-            if "->" not in line:
+            name, says, error = line.partition(" cannot be checked: ")
+            if says:
+                self.unable[name.split("/")[1]] = error
+            elif "->" not in line:
                 name, n, failed, took, error = line.split(" ", 4)
                 self.servers[name.split("/")[1]] = (int(n), int(failed),
                                                     int(took), error)
@@ -292,6 +298,24 @@ def test_https(tmp_path, certificate):
     server.close()
 
 
+def test_authorities_that_are_gone(tmp_path, certificate):
+    """That says nothing of the server."""
+    server = tls(certificate, say(OK))
+    ca = tmp_path / "ca.pem"
+    shutil.copy(certificate / "cert", ca)
+    command = checker_command(
+        tmp_path, [{"type": "https", "port": server.port, "ca": str(ca),
+                    "host": "www.example.com"}], 1500)
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as p:
+        assert next(p.stdout) == "web/s1 unknown -> up\n"
+        ca.unlink()
+        assert str(ca) in next(p.stdout)
+        result = Result(p.stdout.read())
+    server.close()
+    assert not result.changes
+    assert result.servers["s1"][1] == 0
+
+
 @pytest.mark.parametrize("behave", [
     silent, say("HTTP/1.1 400 What?\r\n\r\n"), reset, a_byte_per_second,
     lambda c: c.sendall(os.urandom(65536))], ids=["silent", "plain", "reset",
@@ -403,41 +427,25 @@ def test_icmp(tmp_path):
                                       "s2 unknown -> down"]
 
 
-def test_arp(tmp_path):
-    """Of a host at the other end of a cable."""
-    subprocess.run(["sh", "-ec", """
-        ip netns add arptest
-        ip link add arp0 type veth peer name eth0 netns arptest
-        ip address add 10.98.0.1/24 dev arp0
-        ip link set arp0 up
-        ip -n arptest address add 10.98.0.2/24 dev eth0
-        ip -n arptest link set eth0 up"""], check=True)
-    result = run(tmp_path, [{"type": "arp", "address": "10.98.0.2"},
-                            {"type": "arp", "address": "10.98.0.3"},
-                            {"type": "arp", "address": "203.0.113.9"}])
-    subprocess.run(["ip", "link", "del", "arp0"], check=True)
-    subprocess.run(["ip", "netns", "del", "arptest"], check=True)
-    assert sorted(result.changes) == [
-        "s1 unknown -> up", "s2 unknown -> down", "s3 unknown -> down"]
-    assert result.error("s2") == "no answer in 300 ms"
-    assert "no interface" in result.error("s3")
-
-
 # Workers share a network: each has a cable of its own.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+NET4 = f"10.98.{WORKER[2:]}"
 NET6 = f"fd00:98:{WORKER[2:]}"
+ARP = {"type": "arp", "address": f"{NET4}.2"}
 ND = {"type": "nd", "address": f"{NET6}::2"}
 
 
 @pytest.fixture(scope="module")
-def neighbor6():
-    """A host at the other end of a cable, NET6::2."""
+def neighbor():
+    """A host at the other end of a cable, NET4.2 and NET6::2."""
     host, port = f"nd-{WORKER}", f"nd-{WORKER}"
     # Addresses that may be used at once.
     subprocess.run(["sh", "-ec", f"""
         ip netns add {host}
         ip link add {port} type veth peer name eth0 netns {host}
+        ip address add {NET4}.1/24 dev {port}
         ip address add {NET6}::1/64 dev {port} nodad
+        ip -n {host} address add {NET4}.2/24 dev eth0
         ip -n {host} address add {NET6}::2/64 dev eth0 nodad
         ip link set {port} up
         ip -n {host} link set eth0 up"""], check=True)
@@ -446,7 +454,18 @@ def neighbor6():
     subprocess.run(["ip", "netns", "del", host], check=True)
 
 
-def test_nd(tmp_path, neighbor6):
+def test_arp(tmp_path, neighbor):
+    """Of a host at the other end of a cable."""
+    result = run(tmp_path, [ARP,
+                            {"type": "arp", "address": f"{NET4}.3"},
+                            {"type": "arp", "address": "203.0.113.9"}])
+    assert sorted(result.changes) == [
+        "s1 unknown -> up", "s2 unknown -> down", "s3 unknown -> down"]
+    assert result.error("s2") == "no answer in 300 ms"
+    assert "no interface" in result.error("s3")
+
+
+def test_nd(tmp_path, neighbor):
     result = run(tmp_path, [ND, {"type": "nd", "address": f"{NET6}::3"},
                             {"type": "nd", "address": "2001:db8::9"}])
     assert sorted(result.changes) == [
@@ -455,7 +474,7 @@ def test_nd(tmp_path, neighbor6):
     assert "no interface" in result.error("s3")
 
 
-def test_nd_asks_the_address_of_its_family(tmp_path, neighbor6):
+def test_nd_asks_the_address_of_its_family(tmp_path, neighbor):
     """A server of both families is asked at that of IPv6."""
     pool = {"name": "web", "vip": ["10.0.0.100", "fd00::100"], "port": 80,
             "check": {"type": "nd", "interval": "100ms", "fall": 1},
@@ -464,7 +483,7 @@ def test_nd_asks_the_address_of_its_family(tmp_path, neighbor6):
     assert result.changes == ["s1 unknown -> up"]
 
 
-def test_nd_goes_down_in_time_and_comes_back(tmp_path, neighbor6):
+def test_nd_goes_down_in_time_and_comes_back(tmp_path, neighbor):
     """After fall times interval and the time-out, not before."""
     check = {**ND, "interval": "100ms", "timeout": "100ms", "fall": 5}
     process = subprocess.Popen(
@@ -473,27 +492,51 @@ def test_nd_goes_down_in_time_and_comes_back(tmp_path, neighbor6):
     lines = iter(process.stdout.readline, "")
     assert "unknown -> up" in next(lines)
     begin = time.monotonic()
-    link = ["ip", "-n", neighbor6, "link", "set", "eth0"]
+    link = ["ip", "-n", neighbor, "link", "set", "eth0"]
     subprocess.run([*link, "down"], check=True)
     assert "up -> down" in next(lines)
     took = time.monotonic() - begin
     assert 0.35 < took < 0.5 + 0.1 + 0.5, took
     subprocess.run([*link, "up"], check=True)
-    subprocess.run(["ip", "-n", neighbor6, "address", "replace",
+    subprocess.run(["ip", "-n", neighbor, "address", "replace",
                     f"{NET6}::2/64", "dev", "eth0", "nodad"], check=True)
     assert "down -> up" in next(lines)
     process.wait(20)
 
 
 @pytest.mark.parametrize("kind", ["arp", "nd"])
-def test_says_which_capability_is_missing(tmp_path, neighbor6, kind):
+def test_says_which_capability_is_missing(tmp_path, neighbor, kind):
     """Nothing but raw sockets takes one."""
     check = ND if kind == "nd" else {"type": kind, "address": "10.99.0.2"}
     result = run(tmp_path, [check],
                  before=["setpriv", "--bounding-set=-net_raw",
                          "--inh-caps=-net_raw"])
-    assert result.error() == \
-        "cannot ask: Operation not permitted (CAP_NET_RAW)"
+    assert result.unable == {
+        "s1": "cannot ask: Operation not permitted (CAP_NET_RAW)"}
+    assert result.servers["s1"] == (0, 0, 0, "")
+    assert not result.changes
+
+
+@pytest.mark.parametrize("kind", ["tcp", "http", "exec", "icmp", "arp", "nd"])
+def test_own_shortage_is_not_blamed_on_the_server(tmp_path, neighbor, kind):
+    """The server is up all the time, but cannot be asked for a while."""
+    server = Nasty(say(OK))
+    check = {"tcp": {"port": server.port}, "http": {"port": server.port},
+             "exec": {"command": ["/bin/true"]}, "nd": ND, "arp": ARP}.get(kind, {})
+    command = checker_command(tmp_path, [{"type": kind, **check}], 2500)
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as p:
+        assert next(p.stdout) == "web/s1 unknown -> up\n"
+        usual = resource.prlimit(p.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(p.pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+        assert next(p.stdout) \
+            == "web/s1 cannot be checked: Too many open files\n"
+        time.sleep(0.5)
+        resource.prlimit(p.pid, resource.RLIMIT_NOFILE, usual)
+        result = Result(p.stdout.read())
+    server.close()
+    assert not result.changes
+    n, failed, _, error = result.servers["s1"]
+    assert n >= 4 and (failed, error) == (0, "")
 
 
 # All together

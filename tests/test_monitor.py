@@ -3,6 +3,7 @@
 
 import json
 import os
+import resource
 import signal
 import threading
 import time
@@ -155,6 +156,25 @@ def test_a_cable_is_cut(site):
         assert ping.alive == 60 - on_s3
         assert ping.stalled == 0 and ping.reset == on_s3
         held.close()
+
+
+def test_own_shortage(site):
+    """A monitor without descriptors takes nobody out: not those that live, and
+    one that is dead once it can see that again."""
+    with site.monitor(site.file([1, 1, 1])) as m:
+        m.wait_states(s1="up", s2="up", s3="up")
+        usual = resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+        for name in "s1", "s2", "s3":
+            m.wait(f'cannot check: pool=web server={name} '
+                   'error="Too many open files"')
+        site.kill("s2")
+        time.sleep(1)
+        assert set(states(site.lab).values()) == {"up"}
+        resource.prlimit(m.process.pid, resource.RLIMIT_NOFILE, usual)
+        m.wait_states(s1="up", s2="down", s3="up")
+        # Not again for each check.
+        assert m.count_lines("cannot check") == 3
 
 
 def test_connections_are_kept_if_asked(site):

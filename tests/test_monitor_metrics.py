@@ -78,6 +78,7 @@ def test_metrics(site):     # noqa: F811
                 server["slots"] / 256
         assert sum(got["lbgen_server_connections_total"].values()) == 200
         assert got["lbgen_check_failures_total"]["web", "s3"] >= 3
+        assert got["lbgen_check_errors_total"]["web", "s3"] == 0
         assert got["lbgen_check_success"] == {
             ("web", "s1"): 1, ("web", "s2"): 1, ("web", "s3"): 0}
         assert got["lbgen_check_total"]["web", "s1"] >= 3

@@ -233,10 +233,11 @@ def test_capability_of_raw_sockets(lab):
     lab.run(lab.netns, "sysctl", "-qw", "net.ipv4.ping_group_range=1 0")
     with monitor(lab, path, confine()) as m:
         m.wait_states(s3="up")
-        m.wait(r"server=s1 .*cannot ping: (Permission denied|Operation not "
-               r"permitted) \(CAP_NET_RAW or net.ipv4.ping_group_range\)")
-        m.wait(r"server=s2 .*cannot ask: Operation not permitted "
-               r"\(CAP_NET_RAW\)")
+        m.wait(r"cannot check: pool=web server=s1 error=\"cannot ask: "
+               r"(Permission denied|Operation not permitted) \(CAP_NET_RAW or "
+               r"net.ipv4.ping_group_range\)")
+        m.wait(r"cannot check: pool=web server=s2 error=\"cannot ask: "
+               r"Operation not permitted \(CAP_NET_RAW\)")
         m.stop()
     with monitor(lab, path, confine("net_raw")) as m:
         m.wait_states(s1="up", s2="up", s3="up")

@@ -178,7 +178,7 @@ def http(server, **keys):
 def assert_in_time(result, name="s1"):
     """Generous, as the machine may be busy; the check's own time is not."""
     took = result.servers[name][2]
-    assert took < TIMEOUT + 500, took
+    assert took < TIMEOUT + 1500, took
 
 
 def assert_small(result):
@@ -496,7 +496,7 @@ def test_nd_goes_down_in_time_and_comes_back(tmp_path, neighbor):
     subprocess.run([*link, "down"], check=True)
     assert "up -> down" in next(lines)
     took = time.monotonic() - begin
-    assert 0.35 < took < 0.5 + 0.1 + 0.5, took
+    assert 0.35 < took < 0.5 + 0.1 + 2, took
     subprocess.run([*link, "up"], check=True)
     subprocess.run(["ip", "-n", neighbor, "address", "replace",
                     f"{NET6}::2/64", "dev", "eth0", "nodad"], check=True)

@@ -101,7 +101,7 @@ def test_how_long_it_takes(lab):
     took = time.monotonic() - begin
     print(f"first connection by another server after {took * 1000:.0f} ms, "
           f"{tries} tries, each a program of its own")
-    assert took < 1
+    assert took < 3                 # Each try is a program of its own.
 
 
 def test_watch_none(lab):

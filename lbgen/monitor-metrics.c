@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +28,10 @@
 
 /* Milliseconds between two files, at least. */
 #define FILE_INTERVAL 15000
+
+/* Milliseconds until it is tried again to take a connection that this process
+ * had no descriptor for. */
+#define ACCEPT_PAUSE 100
 
 #define MAX_CONNECTIONS 64
 #define CONNECTION_TIMEOUT 10   /* Seconds. */
@@ -44,6 +49,7 @@ struct monitor_metrics {
     struct monitor *m;
     struct MHD_Daemon *daemon;  /* NULL if nobody may ask. */
     struct loop_fd epoll;
+    bool is_paused;             /* 'epoll' is not listened to. */
     struct loop_timer timer;
     const char *file_name;      /* NULL for none. */
     struct loop_timer file_timer;
@@ -225,6 +231,10 @@ run_daemon(struct monitor_metrics *mm)
 {
     MHD_UNSIGNED_LONG_LONG timeout;
 
+    if (mm->is_paused) {
+        mm->is_paused = false;
+        loop_modify(mm->m->loop, &mm->epoll, EPOLLIN);
+    }
     MHD_run(mm->daemon);
     if (MHD_get_timeout(mm->daemon, &timeout) == MHD_YES) {
         loop_timer_set(mm->m->loop, &mm->timer,
@@ -235,10 +245,33 @@ run_daemon(struct monitor_metrics *mm)
     }
 }
 
-static void
-daemon_ready(void *mm, unsigned int events LB_UNUSED)
+/* Whether there is a descriptor for one more. */
+static bool
+has_room(void)
 {
-    run_daemon(mm);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+/* Without a descriptor for who wants to connect, libmicrohttpd would try again
+ * at once, for ever. */
+static void
+daemon_ready(void *mm_, unsigned int events LB_UNUSED)
+{
+    struct monitor_metrics *mm = mm_;
+
+    if (has_room()) {
+        run_daemon(mm);
+    } else {
+        mm->is_paused = true;
+        loop_modify(mm->m->loop, &mm->epoll, 0);
+        loop_timer_set(mm->m->loop, &mm->timer, loop_now() + ACCEPT_PAUSE,
+                       timer_expired, mm);
+    }
 }
 
 /* Begins to listen.  False after queueing an error. */

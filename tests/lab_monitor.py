@@ -38,6 +38,13 @@ def states(lab, pool="web"):
             for name, server in status(lab, pool).items()}
 
 
+def cpu(pid):
+    """Seconds of processor time so far."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Monitor:
     """A running monitor and its log.  Ends with the lab, or by stop()."""
 

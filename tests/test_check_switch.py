@@ -16,7 +16,7 @@ import pytest
 from lab import wait_for
 from lab_capture import socket_in
 from lab_frames import checksum, ethernet
-from lab_monitor import running, slots
+from lab_monitor import cpu, running, slots
 from lab_topology import add_behind, enter_vlan, own_vip
 from test_locking import Relay
 
@@ -489,13 +489,6 @@ def test_through_a_router_and_into_a_vlan(make_lab):
         servers[1].stop()
         m.wait("server down: .*server=s2.*Connection refused")
         m.wait_states(r1="down", s2="down", ping="up", arp="up")
-
-
-def cpu(pid):
-    """Seconds of processor time so far."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @pytest.mark.slow

@@ -4,11 +4,14 @@
 import json
 import os
 import re
+import resource
+import subprocess
+import time
 
 import pytest
 
 from lab import wait_for
-from lab_monitor import status
+from lab_monitor import cpu, status
 from test_monitor import (CHECK, VIP, Site,     # noqa: F401
                           module_site, site)
 
@@ -43,12 +46,15 @@ def parse(text):
     return metrics
 
 
+# A client that knows nothing of us.
+CLIENT = ("python3", "-c", "import sys, urllib.request;"
+          "sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=20)"
+          ".read().decode())")
+
+
 def fetch(lab, path="/metrics", address="127.0.0.1", check=True):
-    """With a client that knows nothing of us."""
-    return lab.run(lab.netns, "python3", "-c", "import sys, urllib.request;"
-                   "sys.stdout.write(urllib.request.urlopen(sys.argv[1], "
-                   "timeout=20).read().decode())",
-                   f"http://{address}:{PORT}{path}", check=check)
+    return lab.run(lab.netns, *CLIENT, f"http://{address}:{PORT}{path}",
+                   check=check)
 
 
 def test_metrics(site):     # noqa: F811
@@ -155,3 +161,28 @@ def test_wrong_address(site):       # noqa: F811
     result = site.lab.lbgen("monitor", "--metrics", "203.0.113.1:9", path,
                             check=1)
     assert "cannot listen at 203.0.113.1:9 for --metrics" in result.stderr
+
+
+def test_nobody_can_connect(site):      # noqa: F811
+    """Without descriptors: who asks waits, and the processor does not."""
+    lab = site.lab
+    lab.run(lab.netns, "ip", "link", "set", "lo", "up")
+    with site.monitor(site.file([1, 1, 1]), "--metrics", f"127.0.0.1:{PORT}") \
+            as monitor:
+        monitor.wait_states(s1="up", s2="up", s3="up")
+        pid = monitor.process.pid
+        usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, usual[1]))
+        asks = lab.popen(lab.netns, *CLIENT,
+                         f"http://127.0.0.1:{PORT}/metrics",
+                         stdout=subprocess.PIPE, text=True)
+        time.sleep(0.5)
+        before = cpu(pid)
+        time.sleep(2)
+        assert cpu(pid) - before < 1
+        assert asks.poll() is None
+        assert len(monitor.log().splitlines()) < 20
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+        got = parse(asks.communicate(timeout=30)[0])
+        assert got["lbgen_server_slots"].keys() == {
+            ("web", "s1"), ("web", "s2"), ("web", "s3")}

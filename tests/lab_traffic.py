@@ -133,13 +133,13 @@ def connect(lab, host, arguments, sources, limit):
     return Traffic(lines[:-2])
 
 
-def assert_shares(counter, weights, n=None, slots=256):
+def assert_shares(counter, weights, n=None, slots=256, errors=5):
     """Fails unless the servers' parts of 'counter' are those of 'weights', a
     mapping from names or a list for s1, s2 and so on.
 
     Allowed are the slot that a quota may be off by, which is less than one
-    (largest remainder), and three standard errors of 'n' connections that each
-    pick a slot by chance.  'n' is how many there must be, by default all."""
+    (largest remainder), and 'errors' standard errors of 'n' connections that
+    each pick a slot by chance.  'n' is how many there must be, by default all."""
     if not isinstance(weights, dict):
         weights = {f"s{i + 1}": w for i, w in enumerate(weights)}
     got_all = sum(counter.values())
@@ -157,7 +157,7 @@ def assert_shares(counter, weights, n=None, slots=256):
         # The error of the share that the slots really give.
         wide = max((p * (1 - p) for p in (max(asked - quantum, 0), asked,
                                           min(asked + quantum, 1))))
-        margin = quantum + 3 * math.sqrt(wide / got_all)
+        margin = quantum + errors * math.sqrt(wide / got_all)
         assert abs(got - asked) <= margin, (
             f"{name} got {got:.4f}, asked {asked:.4f} +- {margin:.4f} of "
             f"{got_all}: {counter!r}")

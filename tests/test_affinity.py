@@ -160,7 +160,7 @@ def test_drain_timeout(lab):
     operate(lab, "drain", "web/s1")
     operate(lab, "drain", "web/s2")
     assert one(lab, "c1") == "s1"
-    time.sleep(4)
+    time.sleep(5)
     assert one(lab, "c1") == "s3"
     hold.close()
 
@@ -204,6 +204,7 @@ def test_affinity_goes(lab):
     path = lab.pool_yaml([1, 1, 1], policy="round-robin")
     out = lab.lbgen("apply", path).stdout
     assert "flows" in out
+    wait_revalidated(lab)
     assert not remembered(lab)
     assert [one(lab, c) for c in lab.clients] == ["s2", "s3", "s1", "s2"]
 

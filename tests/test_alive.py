@@ -7,6 +7,7 @@ Once a file is applied nothing of lbgen runs here but "status" and "explain",
 which only look.  Links go down for real."""
 
 import json
+import math
 import re
 import socket
 import time
@@ -222,7 +223,7 @@ def first_served(lab, seconds=1.0):
     finally:
         for _, sock in began:
             sock.close()
-    raise AssertionError("no connection was served")
+    return math.inf, len(began)
 
 
 def test_time_until_served_elsewhere(lab):
@@ -314,6 +315,7 @@ def test_bfd_counts(make_lab):
     assert set(connect(lab)) == {"s2"}
     lab.vsctl("set", "interface", "up1", "bfd:enable=false")
     wait_for(lambda: not live(), "BFD to notice")
+    wait_revalidated(lab)
     assert set(connect(lab)) == {"s1"} and shares(lab) == {"s1": 1}
 
 

@@ -20,7 +20,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LBTEST = os.environ.get("LBTEST", os.path.join(HERE, "lbtest"))
 
 ADDRESS = "10.99.0.1"
-NOBODY = "10.99.0.2"            # Has a route, and nobody is there.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+# Has a route, and nobody is there.  Workers share a network, which knows that
+# after a while and says so: each asks for another one.
+NOBODY = f"10.99.0.{10 + int(WORKER[2:])}"
 
 TIMEOUT = 300                   # Milliseconds.
 
@@ -162,7 +166,7 @@ ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": ":".join(
     [os.environ.get("ASAN_OPTIONS", ""), "quarantine_size_mb=1"])}
 
 
-def run(tmp_path, checks, ms=700, before=(), **keys):
+def run(tmp_path, checks, ms=1500, before=(), **keys):
     """Runs one server for each of 'checks', by way of 'before'."""
     command = checker_command(tmp_path, checks, ms, **keys)
     result = subprocess.run([*before, *command], text=True, env=ENVIRONMENT,
@@ -428,7 +432,6 @@ def test_icmp(tmp_path):
 
 
 # Workers share a network: each has a cable of its own.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 NET4 = f"10.98.{WORKER[2:]}"
 NET6 = f"fd00:98:{WORKER[2:]}"
 ARP = {"type": "arp", "address": f"{NET4}.2"}

@@ -199,7 +199,7 @@ def test_ten_thousand(two_pools):
     for name in lab.servers:
         assert counts(view)["web", name] == hold.opened[name]
         assert counts(view)["dns", name] == traffic[name]
-    assert took < 2 and took_json < 3
+    assert took < 10 and took_json < 10
 
 
 @switch

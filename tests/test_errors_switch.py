@@ -82,7 +82,7 @@ def test_nobody_listens(module_lab, kind):
     else:
         target = "tcp:127.0.0.1:9"
         lab.run(lab.netns, "ip", "link", "set", "lo", "up")
-    assert fails(lab, "status", "-b", target, within=2) == (
+    assert fails(lab, "status", "-b", target, within=5) == (
         f'lbgen: cannot reach bridge "{target}" at {target}: Connection '
         "refused; is ovs-vswitchd running?\n")
 
@@ -238,7 +238,7 @@ def test_peer_that_does_not_speak(module_lab, first):
     lab = module_lab
     with Proxy(lab, switch=False, first=first) as proxy:
         text = fails(lab, "--timeout", "1", "status", "-b", proxy.target,
-                     within=2)
+                     within=5)
     assert text == NO_HELLO.format(proxy.target)
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 import pytest
 
 from lab import assert_shares
+from lab_slots import wait_revalidated
 
 switch = pytest.mark.switch
 
@@ -124,15 +125,10 @@ def web(lab):
     return lab
 
 
-def settle(lab):
-    """Waits until what the datapath has cached follows the last change."""
-    lab.appctl("revalidator/wait")
-
-
 def apply(lab, weights=(3, 2, 2), **keys):
     keys.setdefault("server_port", 8080)
     lab.lbgen("apply", lab.pool_yaml(list(weights), **keys))
-    settle(lab)
+    wait_revalidated(lab)
 
 
 @switch
@@ -147,7 +143,7 @@ def test_connections(web, policy, connections):
     assert_traffic(web)
 
     web.lbgen("drain", "web/s2", "-b", "br0")
-    settle(web)
+    wait_revalidated(web)
     traffic = assert_traffic(web, n=300)
     assert set(traffic) == {"s1", "s3"}
     ports = [("10.0.1.1", port) for port in range(1, 5001)]
@@ -303,7 +299,7 @@ def edit_group(lab, edit):
     """Sends the pool's group again, its text gone through 'edit'."""
     [group] = lab.groups()
     lab.ofctl("mod-group", "br0", edit(group))
-    settle(lab)
+    wait_revalidated(lab)
 
 
 def members(lab):
@@ -553,7 +549,7 @@ def test_resident(web):
     sources = web.client_addresses("c1", 60)
     before = web.connect("c1", VIP, 80, 60, sources=sources)
     web.lbgen("drain", "web/s1", "-b", "br0")
-    settle(web)
+    wait_revalidated(web)
     after = assert_traffic(web, n=60, sources=sources)
     assert {s: set(c) for s, c in after.by_source.items()} \
         == {s: set(c) for s, c in before.by_source.items()}

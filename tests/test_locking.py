@@ -209,7 +209,7 @@ def test_no_message_for_a_short_wait(lab):
     first = start(lab, "apply", "-b", relay.path, lab.pool_yaml([1, 1, 1]))
     assert gate.reached.wait(10)
     second = start(lab, "apply", "-b", relay.path, lab.pool_yaml([2, 1, 1]))
-    time.sleep(0.3)
+    time.sleep(0.1)
     gate.open.set()
     assert finish(first)[1] == ""
     assert finish(second)[1] == ""

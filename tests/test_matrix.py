@@ -323,7 +323,7 @@ def monitored(pool, *down):
 
 
 def check(pool):
-    return {"type": "exec", "interval": "100ms", "timeout": "90ms",
+    return {"type": "exec", "interval": "100ms", "timeout": "2s",
             "fall": 3, "rise": 1, "command": [
                 "/bin/sh", "-c",
                 f"test -e {pool.lab.rundir}/up-$LBGEN_SERVER"]}
@@ -600,7 +600,7 @@ def drain_timeout(pool):
 
     assert at_s1() == old
     hold.close()
-    time.sleep(4.5)
+    time.sleep(6)
     settle(pool.lab)
     assert not at_s1()
 

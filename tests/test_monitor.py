@@ -16,7 +16,10 @@ from lab_monitor import join_bridge, running, slots, states, status
 pytestmark = pytest.mark.switch
 
 VIP = "10.0.0.100"
-CHECK = {"type": "tcp", "interval": "100ms", "rise": 2, "fall": 3}
+CHECK = {"type": "tcp", "interval": "100ms", "rise": 2, "fall": 3,
+         "timeout": "2s"}
+# For servers that are silent, where CHECK would take long.
+IMPATIENT = {**CHECK, "timeout": "100ms"}
 
 # What the machine may add to what follows from the settings, in seconds.
 MARGIN = 3
@@ -136,7 +139,7 @@ def test_a_server_dies_and_comes_back(site):
 def test_a_cable_is_cut(site):
     """Silence, other than a refusal, costs the timeout on top."""
     lab = site.lab
-    with site.monitor(site.file([1, 1, 1])) as monitor:
+    with site.monitor(site.file([1, 1, 1], check=IMPATIENT)) as monitor:
         monitor.wait_states(s1="up", s2="up", s3="up")
         held = lab.hold("c1", VIP, 80, 60)
         on_s3 = held.ping().servers["s3"]
@@ -265,7 +268,17 @@ def test_panic(site):
         wait_for(lambda: slots(lab)["s2"] == 0, "end of panic")
 
 
-def test_a_death_waits_for_no_cuts(site):
+@pytest.fixture
+def late_dumps(site):
+    """What is cached is looked at when something changes, and else seldom."""
+    site.lab.vsctl("set", "open_vswitch", ".",
+                   "other_config:max-revalidator=4000")
+    yield
+    site.lab.vsctl("remove", "open_vswitch", ".", "other_config",
+                   "max-revalidator")
+
+
+def test_a_death_waits_for_no_cuts(site, late_dumps):
     """Not even where another pool panics, as it has for long."""
     lab = site.lab
     web = lab.pool([1, 1, 1], server_port=8080, check=CHECK)
@@ -288,7 +301,7 @@ def test_a_death_waits_for_no_cuts(site):
         monitor.wait("bridge updated", n + 1)
         site.kill("s2")
         monitor.wait("bridge updated", n + 2)
-        monitor.wait("connections cut", n_cut + 2)
+        monitor.wait("connections cut", n_cut + 2, timeout=40)
         log = monitor.log()
         death = log.index("server down: pool=web server=s2")
         cut = log.index("connections cut", log.index("down: pool=web"))
@@ -365,7 +378,7 @@ def test_many_die_at_once(site):
     """One update; on a busy machine they may be noticed one by one, while
     another update is under way."""
     lab = site.lab
-    path = site.file([1, 1, 1])
+    path = site.file([1, 1, 1], check=IMPATIENT)
     with site.monitor(path) as monitor:
         monitor.wait_states(s1="up", s2="up", s3="up")
         n = monitor.count_lines("bridge updated")

@@ -137,10 +137,12 @@ def test_a_port_has_one_monitor(site):      # noqa: F811
         again = lab.lbgen("monitor", "--metrics", PORT, path, check=1)
         assert f"cannot listen at {PORT} for --metrics" in again.stderr
         held = lab.hold("c1", VIP, 80, 30)
+        n = monitor.count_lines("bridge updated: .*health")
         site.kill("s3")
-        monitor.wait("bridge updated: .*health", 2)
+        monitor.wait("bridge updated: .*health", n + 1)
         monitor.kill()          # Its child still has to cut connections.
         with site.monitor(path, "--metrics", PORT) as successor:
+            successor.wait("monitor started")
             for _ in range(20):
                 parse(fetch(lab).stdout)
             successor.wait_states(s3="down")

@@ -106,8 +106,9 @@ def test_a_switch_that_dies_while_connections_are_cut(site):    # noqa: F811
     with site.monitor(site.file([1, 1, 1])) as monitor:
         monitor.wait_states(s1="up", s2="up", s3="up")
         held = lab.hold("c1", VIP, 80, 30)
+        n = monitor.count_lines("bridge updated: .*health")
         site.kill("s3")
-        monitor.wait("bridge updated: .*health", 2)
+        monitor.wait("bridge updated: .*health", n + 1)
         lab.restart_switch(kill=True)
         monitor.wait("lost bridge .br0. while cutting connections")
         monitor.wait('reason="the switch is back"')

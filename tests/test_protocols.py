@@ -51,6 +51,7 @@ def echo_request(sock, target, size=56, ident=1, code=0):
     head = struct.pack("!BBH", 8, code, 0)
     total = checksum(head + body)
     sock.sendto(struct.pack("!BBH", 8, code, total) + body, (target, 0))
+    select.select([sock], [], [], 2)
     for source, packet in drain(sock):
         if packet[20] == 0 and packet[28:] == body[4:]:
             return source, packet[8]
@@ -151,12 +152,13 @@ def test_any_without_ports(lab, protocol):
         with raw_socket(lab.hosts[name], protocol) as sock:
             for _ in range(3):
                 sock.sendto(b"\0\0\x08\0" + bytes(40), (VIP, 0))
-            got = {server: drain(raw, 0.1) for server, raw in raws.items()}
+            select.select(raws.values(), [], [], 5)
+            got = {server: drain(raw) for server, raw in raws.items()}
             [(server, packets)] = [(s, p) for s, p in got.items() if p]
             assert len(packets) == 3
             assert {source for source, _ in packets} == {lab.hosts[name].ip}
             raws[server].sendto(b"answer" * 5, (lab.hosts[name].ip, 0))
-            [(source, packet)] = drain(sock, 0.1)
+            [(source, packet)] = drain(sock, 0.1, 1)
             assert source == VIP and packet[20:] == b"answer" * 5
     for raw in raws.values():
         raw.close()

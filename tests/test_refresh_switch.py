@@ -229,7 +229,7 @@ def test_real_load(lab):
             stack.callback(machine.close)
         path = web(lab, {
             "policy": "sblb", "cpu": 1, "memory": 0, "network": 0,
-            "interval": 1, "timeout": 0.9, "max_move": "20%",
+            "interval": 2, "timeout": 1.9, "max_move": "20%",
             "from": [{"exec": ["/usr/bin/nsenter", "--net=/run/netns/"
                                + lab.hosts["s1"].netns[:-2] + "{name}",
                                "/usr/bin/python3", "-c",
@@ -243,7 +243,7 @@ def test_real_load(lab):
         def run_rounds(n):
             history = []
             for _ in range(n):
-                time.sleep(1)
+                time.sleep(2)
                 servers = report(lab, path, check=None)
                 history.append(servers["s1"]["slots"] / 256)
                 print({name: (s["slots"], s["sample"], s["complaint"])
@@ -252,7 +252,7 @@ def test_real_load(lab):
 
         assert run_rounds(4)[-1] == pytest.approx(1 / 3, abs=0.05)
         load = machines["s1"].add(lab.popen(
-            "s1", "stress-ng", "--quiet", "--cpu", "1", "--timeout", "60"))
+            "s1", "stress-ng", "--quiet", "--cpu", "2", "--timeout", "90"))
         busy = run_rounds(4)
         load.terminate()
         load.wait()

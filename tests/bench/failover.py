@@ -154,7 +154,7 @@ class Stage:
 def measure(stage, row, phase, length=None):
     """One death.  'phase' is where in the interval, 0 to 1, and 'length' how
     many seconds the requests go on, unless twice as long as needed."""
-    length = length or 2 * (row.bound() + 1)
+    length = length or 2 * (row.bound() + 2)
     client = stage.lab.popen("c1", "python3", "-c", CLIENT, length, VIP,
                              row.patience, PAUSE, stdout=subprocess.PIPE,
                              text=True)

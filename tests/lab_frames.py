@@ -87,6 +87,6 @@ class Wire:
             self.receive(sock)
         self.sockets[host].send(frame)
         # Hundreds of times as long as an answer takes.
-        time.sleep(0.2)
+        time.sleep(0.3)
         return {name: frames for name, sock in self.sockets.items()
                 if (frames := self.receive(sock))}

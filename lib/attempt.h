@@ -34,7 +34,7 @@ enum attempt_result {
                                  * of the server. */
 };
 
-/* To be told once, unless the attempt is cancelled, which is gone by then.
+/* Called once, unless the attempt is cancelled; the attempt is gone by then.
  * 'error' is NULL with ATTEMPT_OK; 'took' is in milliseconds. */
 typedef void attempt_done(void *aux, enum attempt_result, const char *error,
                           int64_t took);

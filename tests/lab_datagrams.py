@@ -119,12 +119,11 @@ def parse_sctp(packet):
                       == crc32c(body[:8] + bytes(4) + body[12:]))
 
 
-def drain(sock, wait=0.3, n=0):
+def drain(sock, wait=0.3):
     """All packets that a raw socket gets within a while, in which nothing is
-    to come any more: (source address, packet).  For the first 'n' it waits
-    longer."""
+    to come any more: (source address, packet)."""
     packets = []
-    deadline = time.monotonic() + (5 if n else wait)
+    deadline = time.monotonic() + wait
     while (left := deadline - time.monotonic()) > 0:
         sock.settimeout(left)
         try:
@@ -132,6 +131,4 @@ def drain(sock, wait=0.3, n=0):
         except TimeoutError:
             break
         packets.append((peer[0], packet))
-        if len(packets) == n:
-            deadline = time.monotonic() + wait
     return packets

@@ -139,7 +139,8 @@ def assert_shares(counter, weights, n=None, slots=256, errors=5):
 
     Allowed are the slot that a quota may be off by, which is less than one
     (largest remainder), and 'errors' standard errors of 'n' connections that
-    each pick a slot by chance.  'n' is how many there must be, by default all."""
+    each pick a slot by chance.  'n' is how many there must be, by default
+    all."""
     if not isinstance(weights, dict):
         weights = {f"s{i + 1}": w for i, w in enumerate(weights)}
     got_all = sum(counter.values())

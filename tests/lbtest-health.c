@@ -198,8 +198,8 @@ print_stats(const struct checker *checker, const struct model *model)
 }
 
 /* checker FILE MS: runs the checks of a file for so long.  Prints changes of
- * health and servers that cannot be checked, then what is known of each server, then "N checks, M kB at most, C
- * ms of CPU". */
+ * health and servers that cannot be checked, then what is known of each
+ * server, then "N checks, M kB at most, C ms of CPU". */
 int
 lbtest_checker(int argc, char *argv[])
 {

@@ -525,7 +525,8 @@ def test_own_shortage_is_not_blamed_on_the_server(tmp_path, neighbor, kind):
     """The server is up all the time, but cannot be asked for a while."""
     server = Nasty(say(OK))
     check = {"tcp": {"port": server.port}, "http": {"port": server.port},
-             "exec": {"command": ["/bin/true"]}, "nd": ND, "arp": ARP}.get(kind, {})
+             "exec": {"command": ["/bin/true"]}, "arp": ARP, "nd": ND}
+    check = check.get(kind, {})
     command = checker_command(tmp_path, [{"type": kind, **check}], 2500)
     with subprocess.Popen(command, text=True, stdout=subprocess.PIPE) as p:
         assert next(p.stdout) == "web/s1 unknown -> up\n"
